@@ -1,0 +1,157 @@
+"""One family of errors with one root.
+
+Every error says what happened (its text) and what to do (`remedy`), and whether the same call may succeed
+when it is simply repeated (`retryable`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "AlikassaError",
+    "AmountError",
+    "CertificateError",
+    "ConfigurationError",
+    "ConflictError",
+    "DatabaseError",
+    "DatabaseMissingError",
+    "DatabaseUnavailableError",
+    "DatabaseVersionError",
+    "DeadlineExceededError",
+    "InsufficientFundsError",
+    "InvalidInputError",
+    "InvariantError",
+    "NetworkError",
+    "NotFoundError",
+    "ProtocolError",
+    "RateLimitedError",
+    "RefusedError",
+    "ServerError",
+]
+
+
+class AlikassaError(Exception):
+    """The root. `str()` is what happened; `remedy` is what to do about it ("" when the text says it all)."""
+
+    retryable = False
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+# Before anything is sent
+
+
+class ConfigurationError(AlikassaError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class CertificateError(AlikassaError):
+    """A private key, passphrase or public key cannot be read or used."""
+
+
+class InvalidInputError(AlikassaError):
+    """A value from outside is malformed (a uuid, a currency, a reference)."""
+
+
+class AmountError(InvalidInputError):
+    """Text that is no amount: not plain digits, more than eight decimals, or 10^18 and more."""
+
+
+# What a client meets
+
+
+class NetworkError(AlikassaError):
+    """No complete answer arrived: connection, TLS, proxy or time."""
+
+    retryable = True
+
+
+class DeadlineExceededError(NetworkError):
+    """The whole call took longer than its `timeout`."""
+
+    retryable = False
+
+
+class RefusedError(AlikassaError):
+    """The server refused the request (400). `errors` maps each field to what is wrong with it."""
+
+    def __init__(self, message: str, *, errors: Mapping[str, Sequence[str]], status: int = 400) -> None:
+        self.errors: dict[str, tuple[str, ...]] = {field: tuple(texts) for field, texts in errors.items()}
+        self.status = status
+        details = "; ".join(f"{field}: {' '.join(texts)}" for field, texts in self.errors.items())
+        super().__init__(f"{message} ({details})" if details else message)
+        self.message = message
+
+
+class ServerError(AlikassaError):
+    """The server failed, or answered with a status that means nothing to a balance request."""
+
+    def __init__(self, message: str, *, status: int, retryable: bool = True, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+        self.retryable = retryable
+
+
+class RateLimitedError(ServerError):
+    """The server asks to come back later (429). `retry_after` is in seconds, None when it did not say."""
+
+    def __init__(self, message: str, *, retry_after: float | None) -> None:
+        super().__init__(message, status=429, remedy="Ask less often.")
+        self.retry_after = retry_after
+
+
+class ProtocolError(AlikassaError):
+    """The answer arrived whole but is not what the contract says. `raw` is the start of its body."""
+
+    def __init__(self, message: str, *, raw: bytes = b"", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.raw = raw
+
+
+# What the books meet
+
+
+class NotFoundError(AlikassaError):
+    """No such merchant, certificate or account."""
+
+
+class ConflictError(AlikassaError):
+    """The reference, uuid or key is taken by something else."""
+
+
+class InsufficientFundsError(AlikassaError):
+    """A bucket holds less than what was asked for. Amounts are text with eight decimals."""
+
+    def __init__(self, *, bucket: str, asked: str, available: str, currency: str) -> None:
+        super().__init__(f"{bucket} holds {available} {currency}, and {asked} was asked for.")
+        self.bucket = bucket
+        self.asked = asked
+        self.available = available
+
+
+class InvariantError(AlikassaError):
+    """The books would stop being true. Nothing was written. This is a defect: please report it."""
+
+
+class DatabaseError(AlikassaError):
+    """The database cannot be used."""
+
+
+class DatabaseMissingError(DatabaseError):
+    """There is no database at that address."""
+
+
+class DatabaseVersionError(DatabaseError):
+    """The database's schema is older or newer than this program, or not ours."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database does not answer, is locked, or went away."""
+
+    retryable = True
