@@ -1,0 +1,146 @@
+"""Merchants, their certificates and their accounts."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from alikassa import clock
+from alikassa.errors import ConflictError, NotFoundError
+from alikassa.ledger import store
+from alikassa.ledger.ids import uuid7
+from alikassa.ledger.model import BUCKETS, Account, Certificate, CertificateState, Merchant, Purpose
+from alikassa.ledger.rules import check_text
+from alikassa.money import check_currency
+
+if TYPE_CHECKING:
+    from alikassa.clock import Clock
+    from alikassa.ledger.database import Database
+    from alikassa.protocol.certificates import PublicKey
+
+__all__ = ["MOST_ACTIVE", "Registry"]
+
+#: Active certificates of one purpose that a merchant may have: two are enough to replace a key without a gap.
+MOST_ACTIVE = 4
+LONGEST_NAME = 200
+
+
+class Registry:
+    """Who may ask for what."""
+
+    def __init__(self, database: Database, now: Clock = clock.now) -> None:
+        self._database = database
+        self._now = now
+
+    async def add_merchant(self, name: str) -> Merchant:
+        merchant = Merchant(id=uuid7(), name=check_text(name, "name", LONGEST_NAME), created_at=self._now())
+        async with self._database.write() as connection:
+            await store.insert_merchant(connection, merchant)
+        return merchant
+
+    async def add_certificate(
+        self, merchant: uuid.UUID, purpose: Purpose, key: PublicKey, *, sha1_allowed: bool = True
+    ) -> Certificate:
+        """Register a merchant's public key.
+
+        ConflictError when the merchant has that key already (a revoked one does not come back) or has
+        `MOST_ACTIVE` active ones of that purpose.
+        """
+        certificate = Certificate(
+            id=uuid7(),
+            merchant=merchant,
+            purpose=purpose,
+            state=CertificateState.ACTIVE,
+            sha1_allowed=sha1_allowed,
+            fingerprint=key.fingerprint,
+            bits=key.bits,
+            public_key=key.der,
+            created_at=self._now(),
+            revoked_at=None,
+        )
+        async with self._database.write() as connection:
+            if await store.lock_merchant(connection, merchant) is None:
+                raise _no_merchant(merchant)
+            _check_addition(certificate, await store.find_certificates(connection, merchant))
+            await store.insert_certificate(connection, certificate)
+        return certificate
+
+    async def revoke_certificate(self, certificate: uuid.UUID) -> Certificate:
+        """Revoke for good: the next request signed with it is refused. Revoking twice changes nothing."""
+        async with self._database.write() as connection:
+            found = await store.lock_certificate(connection, certificate)
+            if found is None:
+                raise NotFoundError(f"There is no certificate {certificate}.", remedy="List: alikassa certificate list")
+            if found.state is CertificateState.REVOKED:
+                return found
+            revoked = replace(found, state=CertificateState.REVOKED, revoked_at=self._now())
+            await store.update_certificate(connection, certificate, state=revoked.state, revoked_at=revoked.revoked_at)
+        return revoked
+
+    async def allow_sha1(self, certificate: uuid.UUID, *, allowed: bool) -> Certificate:
+        """Switch SHA-1 signatures on or off for one certificate."""
+        async with self._database.write() as connection:
+            found = await store.lock_certificate(connection, certificate)
+            if found is None:
+                raise NotFoundError(f"There is no certificate {certificate}.", remedy="List: alikassa certificate list")
+            await store.update_certificate(connection, certificate, sha1_allowed=allowed)
+        return replace(found, sha1_allowed=allowed)
+
+    async def certificates(self, merchant: uuid.UUID | None = None) -> list[Certificate]:
+        async with self._database.read() as connection:
+            if merchant is not None and await store.find_merchant(connection, merchant) is None:
+                raise _no_merchant(merchant)
+            return await store.find_certificates(connection, merchant)
+
+    async def open_account(self, merchant: uuid.UUID, currency: str, account: uuid.UUID | None = None) -> Account:
+        """Open an account with nothing on it. ConflictError when the uuid is taken."""
+        opened = Account(
+            # Random, not by time: the last bits spread accounts over the lanes, the first give nothing away.
+            id=account or uuid.uuid4(),
+            merchant=merchant,
+            currency=check_currency(currency),
+            buckets=dict.fromkeys(BUCKETS, 0),
+            sequence=0,
+            recorded_at=None,
+            opened_at=self._now(),
+        )
+        async with self._database.write() as connection:
+            if await store.lock_merchant(connection, merchant) is None:
+                raise _no_merchant(merchant)
+            if await store.find_account(connection, opened.id) is not None:
+                raise ConflictError(f"The account {opened.id} is open already.", remedy="Choose another uuid.")
+            await store.insert_account(connection, opened)
+        return opened
+
+    async def accounts(self, merchant: uuid.UUID | None = None) -> list[Account]:
+        async with self._database.read() as connection:
+            if merchant is not None and await store.find_merchant(connection, merchant) is None:
+                raise _no_merchant(merchant)
+            return await store.find_accounts(connection, merchant)
+
+
+def _no_merchant(merchant: uuid.UUID) -> NotFoundError:
+    return NotFoundError(f"There is no merchant {merchant}.", remedy="Make one with: alikassa merchant add NAME")
+
+
+def _check_addition(certificate: Certificate, present: list[Certificate]) -> None:
+    active = [one for one in present if one.state is CertificateState.ACTIVE and one.purpose is certificate.purpose]
+    for one in present:
+        if one.fingerprint != certificate.fingerprint:
+            continue
+        if one.state is CertificateState.ACTIVE:
+            raise ConflictError(
+                f"This key is the merchant's active {one.purpose} certificate {one.id} already.",
+                remedy="Use a key of its own for each purpose.",
+            )
+        if one.purpose is certificate.purpose:
+            raise ConflictError(
+                f"This key was revoked, as certificate {one.id}.",
+                remedy="A revoked key does not come back. Make a new one with: alikassa keygen DIR",
+            )
+    if len(active) >= MOST_ACTIVE:
+        raise ConflictError(
+            f"The merchant has {MOST_ACTIVE} active {certificate.purpose} certificates, the most there may be.",
+            remedy="Revoke one that is no longer used: alikassa certificate revoke ID",
+        )

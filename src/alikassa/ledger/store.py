@@ -1,0 +1,271 @@
+"""The SQL of the books: rows in, rows out. No decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from alikassa.ledger.ids import lane_of
+from alikassa.ledger.model import (
+    BUCKETS,
+    Account,
+    Bucket,
+    Certificate,
+    CertificateState,
+    JournalEntry,
+    Kind,
+    Merchant,
+    Posting,
+    Purpose,
+    SystemAccount,
+)
+from alikassa.ledger.schema import accounts, certificates, journal_entries, merchants, postings
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = [
+    "find_account",
+    "find_accounts",
+    "find_certificate",
+    "find_certificates",
+    "find_entry",
+    "find_merchant",
+    "insert_account",
+    "insert_certificate",
+    "insert_entry",
+    "insert_merchant",
+    "lock_account",
+    "lock_certificate",
+    "lock_merchant",
+    "update_account",
+    "update_certificate",
+]
+
+
+def _same_account(table: sa.Table, account: uuid.UUID) -> sa.ColumnElement[bool]:
+    key = table.c.id if table is accounts else table.c.account_id
+    return sa.and_(table.c.lane == lane_of(account), key == account)
+
+
+# Merchants
+
+
+async def insert_merchant(connection: AsyncConnection, merchant: Merchant) -> None:
+    await connection.execute(
+        merchants.insert().values(id=merchant.id, name=merchant.name, created_at=merchant.created_at)
+    )
+
+
+async def find_merchant(connection: AsyncConnection, merchant: uuid.UUID) -> Merchant | None:
+    row = (await connection.execute(sa.select(merchants).where(merchants.c.id == merchant))).mappings().first()
+    return None if row is None else Merchant(id=row["id"], name=row["name"], created_at=row["created_at"])
+
+
+async def lock_merchant(connection: AsyncConnection, merchant: uuid.UUID) -> Merchant | None:
+    """As find_merchant; nobody else can change the merchant's certificates until the transaction ends."""
+    statement = sa.select(merchants).where(merchants.c.id == merchant).with_for_update()
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else Merchant(id=row["id"], name=row["name"], created_at=row["created_at"])
+
+
+# Certificates
+
+
+def _certificate(row: Mapping[Any, Any]) -> Certificate:
+    return Certificate(
+        id=row["id"],
+        merchant=row["merchant_id"],
+        purpose=Purpose(row["purpose"]),
+        state=CertificateState(row["state"]),
+        sha1_allowed=row["sha1_allowed"],
+        fingerprint=row["fingerprint"],
+        bits=row["bits"],
+        public_key=row["public_key"],
+        created_at=row["created_at"],
+        revoked_at=row["revoked_at"],
+    )
+
+
+async def insert_certificate(connection: AsyncConnection, certificate: Certificate) -> None:
+    await connection.execute(
+        certificates.insert().values(
+            id=certificate.id,
+            merchant_id=certificate.merchant,
+            purpose=certificate.purpose,
+            state=certificate.state,
+            sha1_allowed=certificate.sha1_allowed,
+            fingerprint=certificate.fingerprint,
+            bits=certificate.bits,
+            public_key=certificate.public_key,
+            created_at=certificate.created_at,
+            revoked_at=certificate.revoked_at,
+        )
+    )
+
+
+async def find_certificate(connection: AsyncConnection, certificate: uuid.UUID) -> Certificate | None:
+    statement = sa.select(certificates).where(certificates.c.id == certificate)
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else _certificate(row)
+
+
+async def lock_certificate(connection: AsyncConnection, certificate: uuid.UUID) -> Certificate | None:
+    statement = sa.select(certificates).where(certificates.c.id == certificate).with_for_update()
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else _certificate(row)
+
+
+async def find_certificates(
+    connection: AsyncConnection, merchant: uuid.UUID | None = None, *, newest: int | None = None
+) -> list[Certificate]:
+    """A merchant's certificates, or all; active ones first, then the newest."""
+    statement = sa.select(certificates).order_by(
+        certificates.c.state, certificates.c.created_at.desc(), certificates.c.id
+    )
+    if merchant is not None:
+        statement = statement.where(certificates.c.merchant_id == merchant)
+    if newest is not None:
+        statement = statement.limit(newest)
+    return [_certificate(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def update_certificate(connection: AsyncConnection, certificate: uuid.UUID, **changes: object) -> None:
+    await connection.execute(certificates.update().where(certificates.c.id == certificate).values(**changes))
+
+
+# Accounts
+
+
+def _account(row: Mapping[Any, Any]) -> Account:
+    return Account(
+        id=row["id"],
+        merchant=row["merchant_id"],
+        currency=row["currency"],
+        buckets={bucket: row[bucket.value] for bucket in BUCKETS},
+        sequence=row["sequence"],
+        recorded_at=row["recorded_at"],
+        opened_at=row["opened_at"],
+    )
+
+
+async def insert_account(connection: AsyncConnection, account: Account) -> None:
+    await connection.execute(
+        accounts.insert().values(
+            lane=lane_of(account.id),
+            id=account.id,
+            merchant_id=account.merchant,
+            currency=account.currency,
+            sequence=account.sequence,
+            recorded_at=account.recorded_at,
+            opened_at=account.opened_at,
+            **{bucket.value: amount for bucket, amount in account.buckets.items()},
+        )
+    )
+
+
+async def find_account(connection: AsyncConnection, account: uuid.UUID) -> Account | None:
+    statement = sa.select(accounts).where(_same_account(accounts, account))
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else _account(row)
+
+
+async def lock_account(connection: AsyncConnection, account: uuid.UUID) -> Account | None:
+    """As find_account; the row cannot change until the transaction ends."""
+    statement = sa.select(accounts).where(_same_account(accounts, account)).with_for_update()
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else _account(row)
+
+
+async def find_accounts(connection: AsyncConnection, merchant: uuid.UUID | None = None) -> list[Account]:
+    statement = sa.select(accounts).order_by(accounts.c.opened_at, accounts.c.id)
+    if merchant is not None:
+        statement = statement.where(accounts.c.merchant_id == merchant)
+    return [_account(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def update_account(connection: AsyncConnection, entry: JournalEntry, buckets: Mapping[Bucket, int]) -> None:
+    """Moves the account on to `entry`, with the buckets as they stand after it."""
+    await connection.execute(
+        accounts.update()
+        .where(_same_account(accounts, entry.account), accounts.c.sequence == entry.sequence - 1)
+        .values(
+            sequence=entry.sequence,
+            recorded_at=entry.recorded_at,
+            **{bucket.value: amount for bucket, amount in buckets.items()},
+        )
+    )
+
+
+# Journal
+
+
+async def insert_entry(connection: AsyncConnection, entry: JournalEntry) -> None:
+    lane = lane_of(entry.account)
+    await connection.execute(
+        journal_entries.insert().values(
+            lane=lane,
+            account_id=entry.account,
+            sequence=entry.sequence,
+            id=entry.id,
+            kind=entry.kind,
+            reference=entry.reference,
+            reason=entry.reason,
+            content=entry.content,
+            effective_at=entry.effective_at,
+            recorded_at=entry.recorded_at,
+        )
+    )
+    await connection.execute(
+        postings.insert(),
+        [
+            {
+                "lane": lane,
+                "account_id": entry.account,
+                "sequence": entry.sequence,
+                "line": line,
+                "bucket": posting.bucket,
+                "amount": posting.amount,
+            }
+            for line, posting in enumerate(entry.postings)
+        ],
+    )
+
+
+async def find_entry(
+    connection: AsyncConnection, account: uuid.UUID, kind: Kind, reference: str
+) -> JournalEntry | None:
+    """The entry that claimed this reference."""
+    statement = sa.select(journal_entries).where(
+        _same_account(journal_entries, account),
+        journal_entries.c.kind == kind,
+        journal_entries.c.reference == reference,
+    )
+    row = (await connection.execute(statement)).mappings().first()
+    if row is None:
+        return None
+    lines = await connection.execute(
+        sa.select(postings.c.bucket, postings.c.amount)
+        .where(_same_account(postings, account), postings.c.sequence == row["sequence"])
+        .order_by(postings.c.line)
+    )
+    return JournalEntry(
+        id=row["id"],
+        account=row["account_id"],
+        sequence=row["sequence"],
+        kind=Kind(row["kind"]),
+        reference=row["reference"],
+        reason=row["reason"],
+        content=row["content"],
+        effective_at=row["effective_at"],
+        recorded_at=row["recorded_at"],
+        postings=tuple(Posting(_bucket(bucket), amount) for bucket, amount in lines),
+    )
+
+
+def _bucket(text: str) -> Bucket | SystemAccount:
+    return SystemAccount(text) if text.startswith("system:") else Bucket(text)
