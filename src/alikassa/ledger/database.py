@@ -10,10 +10,6 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -21,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from alikassa.errors import (
-    AlikassaError,
     ConfigurationError,
     DatabaseError,
     DatabaseMissingError,
@@ -29,18 +24,17 @@ from alikassa.errors import (
     DatabaseVersionError,
 )
 from alikassa.ledger.ids import LANES
-from alikassa.ledger.schema import settings
+from alikassa.ledger.schema import REVISION, settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Address", "Database", "translated"]
+__all__ = ["CONNECT_SECONDS", "Address", "Database", "translate"]
 
 #: How long a statement waits for another's lock before the database counts as not available, in seconds.
 BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 # Two programs that meet an empty database at once: one migrates, the other waits. Any constant will do.
 _MIGRATION_LOCK = 0x616C696B
 
@@ -129,7 +123,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements see one state of the database. Writes nothing."""
-        async with translated(self.address), self._engine.connect() as connection:
+        async with _translated(self.address), self._engine.connect() as connection:
             if self.is_postgresql:
                 await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
@@ -140,7 +134,7 @@ class Database:
 
         On SQLite it holds the one write lock from its start, so that what it reads cannot change under it.
         """
-        async with translated(self.address), self._engine.connect() as connection:
+        async with _translated(self.address), self._engine.connect() as connection:
             await connection.execution_options(write=True)
             async with connection.begin():
                 yield connection
@@ -152,39 +146,46 @@ class Database:
 
     async def _check(self, *, create: bool, migrate: bool) -> None:
         found = await self.revision()
-        newest = _scripts().get_current_head()
-        if found != newest:
-            known = found is None or any(script.revision == found for script in _scripts().walk_revisions())
-            if not known:
-                raise DatabaseVersionError(
-                    f"The database at {self.address} has revision {found}, which this version does not know.",
-                    remedy="Upgrade alikassa: the database was made by a newer one.",
-                )
-            if found is None and not create:
-                raise DatabaseMissingError(
-                    f"The database at {self.address} is empty.",
-                    remedy="Check the URL, or give it tables with: alikassa database migrate --database URL",
-                )
-            if found is not None and not migrate:
-                raise DatabaseVersionError(
-                    f"The database at {self.address} has revision {found}, and this version needs {newest}.",
-                    remedy="Back it up, then run: alikassa database migrate --database URL",
-                )
+        if found != REVISION:
+            self._may_migrate(found, create=create, migrate=migrate)
             await self._migrate()
         async with self.read() as connection:
             lanes = await connection.scalar(sa.select(settings.c.value).where(settings.c.name == "lanes"))
         if lanes != str(LANES):
             raise DatabaseVersionError(f"The database has {lanes} lanes, and this version works with {LANES}.")
 
+    def _may_migrate(self, found: str | None, *, create: bool, migrate: bool) -> None:
+        if found is None:
+            if not create:
+                raise DatabaseMissingError(
+                    f"The database at {self.address} is empty.",
+                    remedy="Check the URL, or give it tables with: alikassa database migrate --database URL",
+                )
+            return
+        from alikassa.ledger.migrate import is_older
+
+        if not is_older(found):
+            raise DatabaseVersionError(
+                f"The database at {self.address} has revision {found}, which this version does not know.",
+                remedy="Upgrade alikassa: the database was made by a newer one.",
+            )
+        if not migrate:
+            raise DatabaseVersionError(
+                f"The database at {self.address} has revision {found}, and this version needs {REVISION}.",
+                remedy="Back it up, then run: alikassa database migrate --database URL",
+            )
+
     async def _migrate(self) -> None:
+        from alikassa.ledger.migrate import upgrade
+
         async with self.write() as connection:
             if self.is_postgresql:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(upgrade)
         file = self.address.sqlite_file
         if file is not None:
             # Kept in the file: readers never wait for the writer, whatever program opens it.
-            async with translated(self.address), self._engine.connect() as connection:
+            async with _translated(self.address), self._engine.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
                 assert driver is not None  # noqa: S101 - a live connection has its driver's
                 await driver.execute("PRAGMA journal_mode = WAL")
@@ -221,23 +222,22 @@ def _engine(address: Address) -> AsyncEngine:
 
 
 @asynccontextmanager
-async def translated(address: Address) -> AsyncIterator[None]:
-    """Turns the drivers' errors into ours. Their texts stay in the chain, ours name the database and a remedy."""
+async def _translated(address: Address) -> AsyncIterator[None]:
+    """Turns the drivers' errors into ours."""
     try:
         yield
-    except AlikassaError:
-        raise
     except (SQLAlchemyError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise _ours(address, error) from error
-    except TimeoutError as error:
-        raise DatabaseUnavailableError(f"The database at {address} does not answer in time.") from error
+        raise translate(address, error) from error
 
 
-def _ours(address: Address, error: Exception) -> DatabaseError:
+def translate(address: Address, error: Exception) -> DatabaseError:
+    """Our error for a driver's. Its text names the database and a remedy; the driver's stays in the chain."""
     cause: BaseException = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     # SQLAlchemy's asyncpg dialect wraps the driver's own error once more.
     cause = cause.__cause__ or cause
     text = str(cause).partition("\n")[0]
+    if isinstance(cause, TimeoutError):
+        return DatabaseUnavailableError(f"The database at {address} does not answer in time.")
     if isinstance(cause, asyncpg.InvalidCatalogNameError):
         return DatabaseMissingError(f"There is no database at {address}.", remedy="Make it with: createdb NAME")
     if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError):
@@ -279,19 +279,5 @@ def _revision(connection: sa.Connection) -> str | None:
             f"The database holds tables that are not ours ({', '.join(sorted(tables)[:5])}).",
             remedy="Give alikassa a database of its own.",
         )
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(_MIGRATIONS))
-
-
-def _upgrade(connection: sa.Connection) -> None:
-    # Looked at again under the lock: another program may have migrated in the meantime.
-    scripts = _scripts()
-    config = Config()
-    config.attributes["connection"] = connection
-    with EnvironmentContext(
-        config, scripts, fn=lambda revision, _: scripts._upgrade_revs("head", revision), destination_rev="head"
-    ):
-        scripts.run_env()
+    found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return None if found is None else str(found)

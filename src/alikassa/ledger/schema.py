@@ -24,7 +24,21 @@ from sqlalchemy import (
 
 from alikassa.ledger.types import Amount, Moment, Uuid
 
-__all__ = ["GROWING", "IMMUTABLE", "accounts", "certificates", "journal_entries", "merchants", "metadata", "postings"]
+__all__ = [
+    "GROWING",
+    "IMMUTABLE",
+    "REVISION",
+    "accounts",
+    "certificates",
+    "journal_entries",
+    "merchants",
+    "metadata",
+    "postings",
+    "settings",
+]
+
+#: The revision of the newest migration.
+REVISION = "0001"
 
 metadata = MetaData(
     naming_convention={

@@ -1,0 +1,68 @@
+"""The one read behind a balance request: what it asks for, and how requests that wait together share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable
+
+    from alikassa.ledger.database import Database
+
+__all__ = ["MOST_JOINED", "AccountReader", "ActiveCertificate", "Standing", "open_reader"]
+
+#: How many requests one read serves at most.
+MOST_JOINED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveCertificate:
+    """An active payout certificate of the account's merchant."""
+
+    id: str
+    sha1_allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An account at one moment: four amounts as text with eight decimals, and who may ask for them."""
+
+    currency: str
+    balance: str
+    hold: str
+    rolling_reserve: str
+    pending_payouts: str
+    certificates: tuple[ActiveCertificate, ...]
+
+
+class AccountReader(Protocol):
+    """Reads from one database, for one event loop.
+
+    Any method may raise DatabaseUnavailableError or another DatabaseError; the next call tries afresh.
+    """
+
+    def find(self, account: str, /) -> Awaitable[Standing | None]:
+        """The account with this uuid (its text, in small letters), as committed at this moment or later."""
+        ...
+
+    async def public_keys(self, certificates: Iterable[str], /) -> dict[str, bytes]:
+        """The public keys (DER) of certificates by their ids. They never change."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises when the database cannot answer."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+async def open_reader(database: Database) -> AccountReader:
+    """The reader for this database's engine."""
+    if database.is_postgresql:
+        from alikassa.ledger.reader_postgresql import PostgresqlReader
+
+        return await PostgresqlReader.open(database.address)
+    from alikassa.ledger.reader_sqlite import SqliteReader
+
+    return SqliteReader(database.address)

@@ -1,0 +1,125 @@
+"""Balance reads from PostgreSQL, by the driver itself: one query at a time serves all that wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+import asyncpg
+
+from alikassa.ledger.database import CONNECT_SECONDS, translate
+from alikassa.ledger.ids import LANES
+from alikassa.ledger.reader import MOST_JOINED, ActiveCertificate, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from alikassa.ledger.database import Address
+
+__all__ = ["PostgresqlReader"]
+
+_ANSWER_SECONDS = 3.0
+
+_BALANCES = """
+SELECT asked.n, a.currency, a.balance::text, a.hold::text, a.rolling_reserve::text, a.pending_payouts::text,
+       c.id::text, c.sha1_allowed
+FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY AS asked (lane, id, n)
+JOIN accounts a ON a.lane = asked.lane AND a.id = asked.id
+LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payout' AND c.state = 'active'
+"""
+
+
+class PostgresqlReader:
+    """See `AccountReader`."""
+
+    def __init__(self, address: Address, pool: Any) -> None:
+        self._address = address
+        self._pool = pool
+        self._waiting: dict[str, list[asyncio.Future[Standing | None]]] = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, address: Address) -> Self:
+        try:
+            # Two: one for the joined read, one for keys and the readiness check.
+            pool = await asyncpg.create_pool(
+                address.dsn,
+                min_size=1,
+                max_size=2,
+                timeout=CONNECT_SECONDS,
+                command_timeout=_ANSWER_SECONDS,
+                server_settings={"default_transaction_read_only": "on", "application_name": "alikassa balance"},
+            )
+        except _FAILURES as error:
+            raise translate(address, error) from error
+        return cls(address, pool)
+
+    def find(self, account: str, /) -> asyncio.Future[Standing | None]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Standing | None] = loop.create_future()
+        self._waiting.setdefault(account, []).append(future)
+        if self._reading is None:
+            self._reading = loop.create_task(self._read())
+        return future
+
+    async def _read(self) -> None:
+        try:
+            while self._waiting:
+                accounts = list(self._waiting)[:MOST_JOINED]
+                waiting = {account: self._waiting.pop(account) for account in accounts}
+                try:
+                    found = await self._find(accounts)
+                except _FAILURES as error:
+                    for future in _undone(waiting):
+                        future.set_exception(translate(self._address, error))
+                    continue
+                except BaseException:
+                    for future in _undone(waiting):
+                        future.cancel()
+                    raise
+                for account, futures in waiting.items():
+                    standing = found.get(account)
+                    for future in futures:
+                        if not future.done():
+                            future.set_result(standing)
+        finally:
+            self._reading = None
+
+    async def _find(self, accounts: list[str]) -> dict[str, Standing]:
+        lanes = [int(account[-2:], 16) % LANES for account in accounts]
+        found: dict[str, Standing] = {}
+        for n, currency, balance, hold, reserve, pending, certificate, sha1 in await self._pool.fetch(
+            _BALANCES, lanes, accounts
+        ):
+            certificates: tuple[ActiveCertificate, ...] = (ActiveCertificate(certificate, sha1),) if certificate else ()
+            account = accounts[n - 1]
+            if account in found:
+                certificates = found[account].certificates + certificates
+            found[account] = Standing(currency, balance, hold, reserve, pending, certificates)
+        return found
+
+    async def public_keys(self, certificates: Iterable[str], /) -> dict[str, bytes]:
+        statement = "SELECT id::text, public_key FROM certificates WHERE id = ANY($1::uuid[])"
+        try:
+            return dict(await self._pool.fetch(statement, list(certificates)))
+        except _FAILURES as error:
+            raise translate(self._address, error) from error
+
+    async def ping(self) -> None:
+        try:
+            await self._pool.fetchval("SELECT version_num FROM alembic_version")
+        except _FAILURES as error:
+            raise translate(self._address, error) from error
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), _ANSWER_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+
+def _undone(waiting: dict[str, list[asyncio.Future[Standing | None]]]) -> list[asyncio.Future[Standing | None]]:
+    return [future for futures in waiting.values() for future in futures if not future.done()]
+
+
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)

@@ -1,0 +1,1 @@
+"""The server that answers the signed balance request."""

@@ -1,0 +1,171 @@
+"""The shell between the web server (RSGI) and the endpoint: routes, bounds, time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from alikassa.errors import AlikassaError
+from alikassa.ledger.database import Database
+from alikassa.ledger.reader import open_reader
+from alikassa.protocol.messages import BALANCE_PATH
+from alikassa.server.answers import Answer, problem
+from alikassa.server.balance import BalanceEndpoint
+from alikassa.server.log import RequestLog, configure_logging
+from alikassa.server.verification import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from alikassa.server.settings import Settings
+
+__all__ = ["LONGEST_BODY", "Application"]
+
+#: The largest body that is read, in bytes. The page's programs send two to four.
+LONGEST_BODY = 16 * 1024
+
+
+class Scope(Protocol):
+    """What RSGI tells of a request, as far as it is used here."""
+
+    method: str
+    path: str
+    headers: Any
+
+
+class Exchange(Protocol):
+    """RSGI's side of one request: the body in, the answer out."""
+
+    async def __call__(self) -> bytes: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
+
+
+class Application:
+    """One worker's application. It opens its database when its event loop starts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = RequestLog()
+        # Filled by `start`.
+        self._database: Database
+        self._endpoint: BalanceEndpoint
+        self._reader: Any
+        # Who is sending a body, and until when it may, oldest first.
+        self._receiving: dict[asyncio.Task[Any], float] = {}
+        self._watch: asyncio.Task[None]
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        configure_logging()
+        loop.run_until_complete(self.start())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self.stop())
+
+    async def start(self) -> None:
+        self._database = await Database.open(self._settings.database)
+        self._reader = await open_reader(self._database)
+        self._endpoint = BalanceEndpoint(
+            self._database, self._reader, Verifier(self._reader), self._log, self._settings.errors
+        )
+        self._watch = asyncio.get_running_loop().create_task(self._end_stalled())
+
+    async def stop(self) -> None:
+        self._watch.cancel()
+        await self._log.close()
+        await self._reader.close()
+        await self._database.close()
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        try:
+            answer = await self._answer(scope, exchange)
+        except Exception:
+            self._log.failed()
+            answer = problem(500, "Something went wrong here.", remedy="Send the request again; we are told of it.")
+        exchange.response_bytes(*answer)
+
+    async def _answer(self, scope: Scope, exchange: Exchange) -> Answer:
+        path = scope.path
+        if path == BALANCE_PATH:
+            if scope.method != "POST":
+                return _not_allowed("POST")
+            body = await self._receive(scope.headers, exchange)
+            if isinstance(body, Answer):
+                return body
+            return await self._endpoint(scope.headers, body)
+        if path in ("/healthz", "/readyz"):
+            if scope.method not in ("GET", "HEAD"):
+                return _not_allowed("GET, HEAD")
+            return Answer.ok(b'{"status":"ok"}') if path == "/healthz" else await self._ready()
+        return problem(404, "There is nothing here.", remedy=f"The balance is asked for at POST {BALANCE_PATH}.")
+
+    async def _receive(self, headers: Any, exchange: Exchange) -> bytes | Answer:
+        """The body, or the refusal of one that is too large or does not arrive in time."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in its task
+        length = headers.get("content-length")
+        self._receiving[task] = loop.time() + self._settings.body_seconds
+        try:
+            if length is None:
+                return await _gather(exchange)
+            if len(length) > 10 or int(length) > LONGEST_BODY:
+                return _too_large()
+            return await exchange()
+        except asyncio.CancelledError:
+            if task not in self._receiving:
+                task.uncancel()
+                return problem(
+                    408,
+                    "The body did not arrive in time.",
+                    "body",
+                    remedy=f"Send the whole body within {self._settings.body_seconds:g} seconds.",
+                    headers=[_CLOSE],
+                )
+            raise
+        finally:
+            self._receiving.pop(task, None)
+
+    async def _end_stalled(self) -> None:
+        """One watch for all bodies: a timer a request would cost more than the rest of the shell."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._settings.body_seconds / 10)
+            now = loop.time()
+            for task, until in list(self._receiving.items()):
+                if until > now:
+                    break
+                del self._receiving[task]
+                task.cancel()
+
+    async def _ready(self) -> Answer:
+        try:
+            await self._reader.ping()
+        except AlikassaError as error:
+            self._log.database_failed(error)  # type: ignore[arg-type] # the reader raises no other
+            return problem(503, "Not ready.", remedy="The database does not answer.", headers=[("retry-after", "1")])
+        return Answer.ok(b'{"status":"ready"}')
+
+
+async def _gather(exchange: Exchange) -> bytes | Answer:
+    """A body without a stated length: chunked, or none."""
+    body = bytearray()
+    async for chunk in exchange:
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            return _too_large()
+    return bytes(body)
+
+
+def _too_large() -> Answer:
+    return problem(
+        413, "The body is too large.", "body", remedy=f"Send at most {LONGEST_BODY} bytes.", headers=[_CLOSE]
+    )
+
+
+def _not_allowed(methods: str) -> Answer:
+    return problem(405, "This method is not for this address.", remedy=f"Use {methods}.", headers=[("allow", methods)])
+
+
+# What is left of a refused body is not read.
+_CLOSE = ("connection", "close")

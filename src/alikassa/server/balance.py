@@ -1,0 +1,153 @@
+"""`POST /v1/account/balance`: one plain coroutine, (headers, body) -> (status, headers, body)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from alikassa.errors import DatabaseError, InvalidInputError
+from alikassa.protocol.messages import JSON, encode_balance
+from alikassa.protocol.signatures import decode_sign
+from alikassa.server.answers import Answer, invalid, problem
+from alikassa.server.refusals import UNIFORM, Cause, find_cause
+
+if TYPE_CHECKING:
+    from alikassa.ledger.database import Database
+    from alikassa.ledger.reader import AccountReader
+    from alikassa.server.log import RequestLog
+    from alikassa.server.verification import Verifier
+
+__all__ = ["BalanceEndpoint", "Errors", "Headers"]
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+class Errors(StrEnum):
+    """How much a refusal at the signature says: the same for every cause, or the cause."""
+
+    UNIFORM = "uniform"
+    EXPLAIN = "explain"
+
+
+class Headers(Protocol):
+    """A request's headers. Names in small letters."""
+
+    def get_all(self, name: str, /) -> list[str]: ...
+
+
+class BalanceEndpoint:
+    """Answers the balance request from the books.
+
+    The reads of requests that wait at the same moment are joined by `reader`; certificates come with the same
+    read, so that a revocation holds from the next request on.
+    """
+
+    def __init__(
+        self, database: Database, reader: AccountReader, verifier: Verifier, log: RequestLog, errors: Errors
+    ) -> None:
+        self._database = database
+        self._reader = reader
+        self._verifier = verifier
+        self._log = log
+        self._errors = errors
+
+    async def __call__(self, headers: Headers, body: bytes) -> Answer:
+        accounts = headers.get_all("account")
+        signs = headers.get_all("sign")
+        types = headers.get_all("content-type")
+        account = accounts[0].lower() if len(accounts) == 1 else ""
+        sign = signs[0] if len(signs) == 1 else ""
+        if not (types == [JSON] and _UUID.fullmatch(account) and self._verifier.is_known(sign, body)):
+            errors = _malformed(accounts, signs, types)
+            if errors:
+                self._log.malformed(errors)
+                return invalid(errors)
+        try:
+            standing = await self._reader.find(account)
+            certificates = standing.certificates if standing is not None else ()
+            if not self._verifier.recall(certificates, sign, body):
+                signature = decode_sign(sign)
+                verified = await self._verifier.verify(certificates, signature, body)
+                if verified is None:
+                    return await self._refuse(uuid.UUID(account), signature, body)
+                wrong = _not_json(body)
+                if wrong:
+                    self._log.malformed({"body": [wrong]})
+                    return invalid({"body": [wrong]})
+                self._verifier.remember(*verified, sign, body)
+        except DatabaseError as error:
+            self._log.database_failed(error)
+            return problem(
+                503,
+                "The service is temporarily unavailable.",
+                remedy="Nothing is wrong with the request. Send it again.",
+                headers=[("retry-after", "1")],
+            )
+        assert standing is not None  # noqa: S101 - who is verified has a certificate, hence an account
+        return Answer.ok(
+            encode_balance(
+                standing.currency,
+                standing.balance,
+                standing.hold,
+                standing.rolling_reserve,
+                standing.pending_payouts,
+            )
+        )
+
+    async def _refuse(self, account: uuid.UUID, signature: bytes, body: bytes) -> Answer:
+        async def cause() -> Cause:
+            return await find_cause(self._database, account, signature, body)
+
+        if self._errors is Errors.UNIFORM:
+            # The answer first: what is looked up for the log must not show in its time.
+            self._log.refused_later(account, cause)
+            return invalid(UNIFORM)
+        found = await cause()
+        self._log.refused(account, found)
+        return invalid({found.field: [found.text]})
+
+
+def _malformed(accounts: list[str], signs: list[str], types: list[str]) -> dict[str, list[str]]:
+    """What is wrong with the headers themselves, by field; nothing that depends on the books."""
+    errors: dict[str, list[str]] = {}
+    text = _once("Account", accounts, "your account's uuid")
+    if not text and _UUID.fullmatch(accounts[0].lower()) is None:
+        text = "The Account header is not a uuid. Send 8-4-4-4-12 hexadecimal digits, without braces."
+    if text:
+        errors["account"] = [text]
+    text = _once("Sign", signs, "the base64 of the body's signature")
+    if not text:
+        try:
+            decode_sign(signs[0])
+        except InvalidInputError as error:
+            text = f"The Sign header {error}."
+    if text:
+        errors["sign"] = [text]
+    text = _once("Content-Type", types, JSON)
+    if not text and types[0].partition(";")[0].strip().lower() != JSON:
+        text = f"The Content-Type header is not {JSON}. Send Content-Type: {JSON}."
+    if text:
+        errors["content_type"] = [text]
+    return errors
+
+
+def _once(name: str, values: list[str], what: str) -> str:
+    if not values or not values[0]:
+        return f"The {name} header is missing or not plain ASCII. Send {what} in it."
+    if len(values) > 1:
+        return f"The {name} header was sent {len(values)} times. Send it once."
+    return ""
+
+
+def _not_json(body: bytes) -> str:
+    try:
+        msgspec.json.decode(body)
+    except RecursionError:
+        return "The body is nested too deeply. Send {}."
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return "The body is not JSON. Send {} and sign those two bytes."
+    return ""

@@ -1,0 +1,92 @@
+"""The server's log: structured, to stderr, without secrets. `Sign` is never handed to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+from alikassa.errors import DatabaseError
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from alikassa.server.refusals import Cause
+
+__all__ = ["RequestLog", "configure_logging"]
+
+# Causes that wait to be worked out. When more are refused than can be looked up, some go without.
+_MOST_WAITING = 256
+
+
+def configure_logging(level: int = logging.INFO) -> None:
+    """JSON lines on stderr, or coloured ones when a person watches."""
+    person = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+class RequestLog:
+    """What became of requests. Causes of refusals are worked out after the answer, in a bounded queue."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("alikassa.server")
+        self._waiting: asyncio.Queue[tuple[uuid.UUID, Callable[[], Awaitable[Cause]]]] = asyncio.Queue(_MOST_WAITING)
+        self._worker: asyncio.Task[None] | None = None
+        self._dropped = 0
+
+    def malformed(self, errors: Mapping[str, Sequence[str]]) -> None:
+        self._log.info("malformed request", fields=sorted(errors))
+
+    def refused(self, account: uuid.UUID, cause: Cause) -> None:
+        certificate = str(cause.certificate) if cause.certificate else None
+        self._log.info("refused", reason=cause.reason.value, account=str(account), certificate=certificate)
+
+    def refused_later(self, account: uuid.UUID, cause: Callable[[], Awaitable[Cause]]) -> None:
+        """As `refused`, once the cause is known."""
+        try:
+            self._waiting.put_nowait((account, cause))
+        except asyncio.QueueFull:
+            self._dropped += 1
+            return
+        if self._worker is None:
+            self._worker = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            account, cause = await self._waiting.get()
+            try:
+                self.refused(account, await cause())
+            except DatabaseError as error:
+                self.database_failed(error)
+            if self._dropped and self._waiting.empty():
+                self._log.warning("refusals without a cause in this log", count=self._dropped)
+                self._dropped = 0
+
+    def database_failed(self, error: DatabaseError) -> None:
+        self._log.error("database", problem=str(error), kind=type(error).__name__)
+
+    def failed(self) -> None:
+        """An unexpected exception, with its traceback; call it where the exception is handled."""
+        self._log.exception("unexpected error")
+
+    def started(self, **facts: object) -> None:
+        self._log.info("serving", **facts)
+
+    async def close(self) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)

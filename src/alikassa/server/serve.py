@@ -1,0 +1,113 @@
+"""Starting the server: checks first, then workers until a signal ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from granian.constants import HTTPModes, Interfaces, RuntimeModes, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.mp import MPServer
+
+from alikassa.errors import ConfigurationError
+from alikassa.ledger.database import Database
+from alikassa.server.application import Application
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alikassa.server.settings import Settings
+
+__all__ = ["free_port", "serve"]
+
+# A request's headers altogether, in bytes; past it the answer is 431. The least that the HTTP library takes.
+_LONGEST_HEADERS = 8192
+_MOST_CONNECTIONS = 1024
+
+
+def serve(settings: Settings, ready: Callable[[str], None] = lambda url: None) -> None:
+    """Serve until SIGTERM or SIGINT. Calls `ready` with the URL once the port is taken.
+
+    An empty database is given its tables. Raises ConfigurationError when a port, file or database cannot be used.
+    """
+    asyncio.run(_prepare_database(settings.database))
+    _check_tls(settings)
+    port = free_port(settings.host, settings.port)
+    server = MPServer(
+        "alikassa.server.application:Application",
+        address=settings.host,
+        port=port,
+        interface=Interfaces.RSGI,
+        workers=settings.workers,
+        runtime_mode=RuntimeModes.st,
+        # The merchants' programs speak HTTP/1.1, and Java's offer of h2c is passed over. With HTTP/2 offered too,
+        # a connection that sends nothing would never be timed out.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(settings.header_seconds * 1000), max_buffer_size=_LONGEST_HEADERS
+        ),
+        websockets=False,
+        backlog=_MOST_CONNECTIONS * 2,
+        backpressure=_MOST_CONNECTIONS,
+        log_dictconfig=_LOGGING,
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
+        respawn_failed_workers=True,
+        workers_kill_timeout=settings.shutdown_seconds,
+    )
+    scheme = "https" if settings.tls_cert else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    server.on_startup(partial(ready, f"{scheme}://{host}:{port}"))
+    # A partial, not a lambda: where workers are spawned it is pickled.
+    server.serve(target_loader=cast("Any", partial(Application, settings)), wrap_loader=False)
+
+
+async def _prepare_database(url: str) -> None:
+    async with await Database.open(url, create=True):
+        pass
+
+
+def free_port(host: str, port: int) -> int:
+    """The port itself, or a free one for 0. ConfigurationError when it cannot be had.
+
+    The workers bind with SO_REUSEPORT, which would quietly share a port with another server of the same user.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {error.strerror}.",
+            remedy="See what holds the port (ss -ltnp), or choose another with --port; 0 takes a free one.",
+        ) from error
+
+
+def _check_tls(settings: Settings) -> None:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise ConfigurationError("TLS needs both a certificate and its key.", remedy="Give --tls-cert and --tls-key.")
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"The TLS certificate {settings.tls_cert} with {settings.tls_key} cannot be used: {error.strerror}.",
+            remedy="Both are PEM files, the certificate with its chain, and the key belongs to it.",
+        ) from error
+
+
+_LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": "plain"}},
+    "loggers": {"_granian": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+}

@@ -1,0 +1,29 @@
+"""What a server is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alikassa.server.balance import Errors
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of `alikassa serve`. Times are in seconds."""
+
+    database: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    errors: Errors = Errors.UNIFORM
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    #: Until the headers of a request, or of the next one on a kept connection, must have arrived.
+    header_seconds: float = 10.0
+    #: Until its body must have arrived.
+    body_seconds: float = 10.0
+    #: How long a stop waits for requests under way.
+    shutdown_seconds: int = 10

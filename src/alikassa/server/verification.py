@@ -1,0 +1,107 @@
+"""Is this request signed with an active payout certificate of the account's merchant?
+
+A refusal always costs the same number of RSA operations, whatever the account has: otherwise its time would tell
+a stranger which accounts exist and what certificates they have.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
+from alikassa.ledger.registry import MOST_ACTIVE
+from alikassa.protocol.certificates import EXPONENT, LARGEST_BITS, SMALLEST_BITS, load_public_key_der
+from alikassa.protocol.signatures import Digest, signed_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    from alikassa.ledger.reader import AccountReader, ActiveCertificate
+
+__all__ = ["Verifier"]
+
+_MOST_KNOWN = 16_384
+_MOST_KEYS = 65_536
+# Only bodies up to this size are remembered, in bytes.
+_LONGEST_KNOWN_BODY = 64
+
+
+class Verifier:
+    """Verifies, and remembers what it verified: the same body under the same key has the same signature.
+
+    `operations` counts the RSA operations made so far.
+    """
+
+    def __init__(self, reader: AccountReader) -> None:
+        self._reader = reader
+        self._keys: dict[str, RSAPublicKey] = {}
+        self._known: OrderedDict[tuple[str, bytes], tuple[str, Digest]] = OrderedDict()
+        self.operations = 0
+
+    def is_known(self, sign: str, body: bytes) -> bool:
+        """Whether this very `Sign` was verified over this very body before, under some certificate."""
+        return (sign, body) in self._known
+
+    def recall(self, certificates: Sequence[ActiveCertificate], sign: str, body: bytes) -> bool:
+        """Whether it was verified under one of these certificates, which are active as just read."""
+        known = self._known.get((sign, body))
+        if known is None:
+            return False
+        by, digest = known
+        for certificate in certificates:
+            if certificate.id == by:
+                self._known.move_to_end((sign, body))
+                return digest is Digest.SHA256 or certificate.sha1_allowed
+        return False
+
+    def remember(self, certificate: str, digest: Digest, sign: str, body: bytes) -> None:
+        """Keep a verified signature over a valid body; the one not seen for longest makes room."""
+        if len(body) > _LONGEST_KNOWN_BODY:
+            return
+        self._known[sign, body] = (certificate, digest)
+        if len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    async def verify(
+        self, certificates: Sequence[ActiveCertificate], signature: bytes, body: bytes
+    ) -> tuple[str, Digest] | None:
+        """The certificate and digest that signed, or None after exactly `MOST_ACTIVE` RSA operations.
+
+        A signature of a length that no accepted key makes is refused without any.
+        """
+        if not SMALLEST_BITS <= len(signature) * 8 <= LARGEST_BITS:
+            return None
+        keys = await self._load(certificates)
+        for place in range(MOST_ACTIVE):
+            certificate = certificates[place] if place < len(certificates) else None
+            key = None if certificate is None else keys.get(certificate.id)
+            fits = key is not None and (key.key_size + 7) // 8 == len(signature)
+            self.operations += 1
+            digest = signed_digest(key if key is not None and fits else _nobodys_key(len(signature)), signature, body)
+            if certificate is None or not fits or digest is None:
+                continue
+            if digest is Digest.SHA256 or certificate.sha1_allowed:
+                return certificate.id, digest
+        return None
+
+    async def _load(self, certificates: Sequence[ActiveCertificate]) -> dict[str, RSAPublicKey]:
+        missing = [certificate.id for certificate in certificates if certificate.id not in self._keys]
+        if missing:
+            if len(self._keys) > _MOST_KEYS:
+                self._keys.clear()
+            for id_, der in (await self._reader.public_keys(missing)).items():
+                self._keys[id_] = load_public_key_der(der)
+        return self._keys
+
+
+@lru_cache(maxsize=1024)
+def _nobodys_key(length: int) -> RSAPublicKey:
+    """A modulus of so many bytes that nobody has the factors of; nothing verifies under it, at the usual cost."""
+    top = 0x80 << 8 * (length - 1)
+    return RSAPublicNumbers(EXPONENT, secrets.randbits(8 * length) | top | 1).public_key()
