@@ -7,7 +7,6 @@ import secrets
 import stat
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
@@ -22,6 +21,8 @@ from alikassa.protocol.certificates import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     from alikassa.protocol.certificates import PublicKey

@@ -1,0 +1,59 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import uuid
+
+__all__ = ["DatabaseOption", "DigestChoice", "JsonOption", "KeysOption", "PurposeChoice", "parse_uuid"]
+
+
+class DigestChoice(StrEnum):
+    SHA256 = "sha256"
+    SHA1 = "sha1"
+
+
+class PurposeChoice(StrEnum):
+    PAYMENT = "payment"
+    PAYOUT = "payout"
+
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="ALIKASSA_DATABASE",
+        metavar="URL",
+        help="sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+KeysOption = Annotated[
+    Path,
+    typer.Option(
+        "--keys",
+        envvar="ALIKASSA_KEYS",
+        metavar="DIR",
+        help="Folder of the payout certificate's archive: private.pem and password.txt.",
+    ),
+]
+
+
+def parse_uuid(text: str, what: str) -> uuid.UUID:
+    """A uuid given on the command line; InvalidInputError when it is none."""
+    import re
+    import uuid
+
+    from alikassa.errors import InvalidInputError
+
+    if re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is None:
+        raise InvalidInputError(
+            f"{text[:64]!r} is not the id of {what}.", remedy="Write a uuid: 8-4-4-4-12 hexadecimal digits."
+        )
+    return uuid.UUID(text)

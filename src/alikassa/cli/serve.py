@@ -1,0 +1,78 @@
+"""`alikassa serve`: the server."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alikassa.cli.options import DatabaseOption
+from alikassa.cli.output import message
+
+__all__ = ["add_to"]
+
+
+class ErrorsChoice(StrEnum):
+    UNIFORM = "uniform"
+    EXPLAIN = "explain"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog="Example: `alikassa serve --database sqlite:///books.db --port 8443 --tls-cert C --tls-key K`")(
+        serve
+    )
+
+
+def serve(
+    database: DatabaseOption,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8080,
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="TLS certificate with its chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its private key, PEM.")] = None,
+    errors: Annotated[
+        ErrorsChoice,
+        typer.Option(
+            "--errors",
+            help="uniform: one answer for every cause of a refused signature, so that strangers learn nothing;"
+            " explain: each cause, for development.",
+        ),
+    ] = ErrorsChoice.UNIFORM,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that answer.")] = 1,
+    body_seconds: Annotated[
+        float, typer.Option("--body-seconds", min=0.1, help="A body must have arrived by then, or is answered 408.")
+    ] = 10,
+    header_seconds: Annotated[
+        float,
+        typer.Option(
+            "--header-seconds", min=0.1, help="Headers must arrive by then; also how long a connection may idle."
+        ),
+    ] = 10,
+    shutdown_seconds: Annotated[
+        int, typer.Option("--shutdown-seconds", min=1, help="A stop waits so long for requests under way.")
+    ] = 10,
+) -> None:
+    """Answer balance requests until told to stop (SIGTERM, Ctrl-C).
+
+    An empty database is given its tables. GET /healthz says that it runs, GET /readyz that its database answers.
+    """
+    from alikassa.server.balance import Errors
+    from alikassa.server.serve import serve as run
+    from alikassa.server.settings import Settings
+
+    settings = Settings(
+        database=database,
+        host=host,
+        port=port,
+        workers=workers,
+        errors=Errors(errors.value),
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        header_seconds=header_seconds,
+        body_seconds=body_seconds,
+        shutdown_seconds=shutdown_seconds,
+    )
+    run(settings, lambda url: message(f"Serving on {url} (Ctrl-C stops)."))

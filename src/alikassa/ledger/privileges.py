@@ -1,0 +1,42 @@
+"""The rights of the role that serves, on PostgreSQL: to add to the journal, never to change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from alikassa.errors import ConfigurationError
+from alikassa.ledger.schema import accounts, certificates, journal_entries, merchants, metadata, postings, settings
+
+if TYPE_CHECKING:
+    from alikassa.ledger.database import Database
+
+__all__ = ["grant_server"]
+
+# Locking a row needs the right to update one of its columns: a merchant's name.
+_RIGHTS = (
+    (settings, "SELECT"),
+    (merchants, "SELECT, INSERT, UPDATE (name)"),
+    (certificates, "SELECT, INSERT, UPDATE (state, revoked_at, sha1_allowed)"),
+    (accounts, "SELECT, INSERT, UPDATE"),
+    (journal_entries, "SELECT, INSERT"),
+    (postings, "SELECT, INSERT"),
+)
+
+
+async def grant_server(database: Database, role: str) -> None:
+    """Give `role` exactly what serving and booking need. ConfigurationError when there is no such role."""
+    if not database.is_postgresql:
+        raise ConfigurationError(
+            "SQLite has no roles.", remedy="There, triggers keep the journal, and the file's permissions the rest."
+        )
+    async with database.write() as connection:
+        if await connection.scalar(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}) is None:
+            raise ConfigurationError(f"There is no role {role!r}.", remedy="Make it first: CREATE ROLE NAME LOGIN")
+        quoted = connection.dialect.identifier_preparer.quote(role)
+        for table in metadata.sorted_tables:
+            await connection.execute(sa.text(f"REVOKE ALL ON {table.name} FROM {quoted}"))
+        for table, rights in _RIGHTS:
+            await connection.execute(sa.text(f"GRANT {rights} ON {table.name} TO {quoted}"))
+        await connection.execute(sa.text(f"GRANT SELECT ON alembic_version TO {quoted}"))
