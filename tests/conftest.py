@@ -188,6 +188,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture
+def unused_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens."""
+    return free_port()
+
+
 @dataclass
 class Server:
     """A running `alikassa serve`."""

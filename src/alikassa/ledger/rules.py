@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.model import Account
 
-__all__ = ["apply", "check_text", "decide"]
+__all__ = ["apply", "check", "check_text", "decide"]
 
 LONGEST_REFERENCE = 128
 LONGEST_REASON = 500
@@ -31,14 +31,18 @@ def check_text(value: str, name: str, longest: int) -> str:
     return value
 
 
+def check(command: Adjustment) -> None:
+    """What can be told of a command without looking at its account: InvalidInputError for unreadable texts."""
+    check_text(command.reference, "reference", LONGEST_REFERENCE)
+    check_text(command.reason, "reason", LONGEST_REASON)
+
+
 def decide(command: Adjustment, account: Account, now: datetime, entry_id: uuid.UUID) -> JournalEntry:
     """The entry that books `command` on `account` as it stands.
 
     Raises InsufficientFundsError when a bucket would fall below zero, AmountError for a zero amount or a total of
-    10^18 and more, InvalidInputError for a reference or reason that cannot be kept.
+    10^18 and more. The command's texts have passed `check`.
     """
-    check_text(command.reference, "reference", LONGEST_REFERENCE)
-    check_text(command.reason, "reason", LONGEST_REASON)
     if command.amount == 0:
         raise AmountError("An adjustment by nothing changes nothing.", remedy="Give an amount other than 0.")
     total = account.buckets[command.bucket] + command.amount

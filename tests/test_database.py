@@ -1,0 +1,279 @@
+"""Databases: migrations, versions, immutability, rights."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from alikassa.errors import ConfigurationError, DatabaseError, DatabaseMissingError, DatabaseVersionError
+from alikassa.ledger import migrate
+from alikassa.ledger.database import Address, Database
+from alikassa.ledger.privileges import grant_server
+from alikassa.ledger.registry import Registry
+from alikassa.ledger.schema import GROWING, IMMUTABLE, REVISION, metadata
+from conftest import PAGE_ACCOUNT, Shop, make_shop
+
+
+def on_postgresql(url: str, *statements: str) -> list[Any]:
+    """Run statements over a connection of the driver's own, each committed by itself."""
+
+    async def run() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [await connection.fetch(statement) for statement in statements]
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+def on_sqlite(url: str, *statements: str) -> None:
+    """Run statements as a foreign program would: without our connection's settings."""
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    try:
+        for statement in statements:
+            with connection:
+                connection.execute(statement)
+    finally:
+        connection.close()
+
+
+def opened(url: str, **options: bool) -> None:
+    async def run() -> None:
+        async with await Database.open(url, **options):
+            pass
+
+    asyncio.run(run())
+
+
+def test_migrations_make_the_tables_that_the_program_uses(database_url: str) -> None:
+    """Comparing the migrated database with the tables in schema.py finds no difference."""
+
+    async def differences() -> list[Any]:
+        async with await Database.open(database_url, create=True) as database, database.read() as connection:
+            return await connection.run_sync(
+                lambda sync: compare_metadata(MigrationContext.configure(sync, opts={"compare_type": True}), metadata)
+            )
+
+    found = asyncio.run(differences())
+    assert found == []
+
+
+def test_the_newest_migration_is_the_revision_that_is_asked_for() -> None:
+    """schema.REVISION names the newest migration."""
+    assert migrate.newest() == REVISION
+
+
+@pytest.mark.parametrize("table", GROWING, ids=lambda table: table.name)
+def test_the_lane_comes_first_in_every_key(table: sa.Table) -> None:
+    """Growing tables are keyed by lane, then account: what a sharded engine needs."""
+    assert next(iter(table.primary_key.columns)).name == "lane"
+    for constraint in table.constraints:
+        if isinstance(constraint, sa.UniqueConstraint):
+            assert next(iter(constraint.columns)).name == "lane"
+
+
+def test_two_programs_may_meet_an_empty_database(database_url: str) -> None:
+    """Both open it, one makes the tables, neither fails."""
+
+    async def run() -> None:
+        both = await asyncio.gather(*(Database.open(database_url, create=True) for _ in range(2)))
+        for database in both:
+            await database.close()
+
+    asyncio.run(run())
+    opened(database_url)
+
+
+def test_an_empty_database_is_not_filled_unasked(postgresql_url: str) -> None:
+    """A command that only reads says that there is nothing, instead of making tables."""
+    with pytest.raises(DatabaseMissingError, match="empty"):
+        opened(postgresql_url)
+
+
+def test_a_missing_file_is_not_made_unasked(sqlite_url: str) -> None:
+    """A mistyped file name does not become a new database."""
+    with pytest.raises(DatabaseMissingError):
+        opened(sqlite_url)
+    assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
+
+
+@pytest.mark.parametrize("revision", ["0000", "9999"])
+def test_another_version_is_refused(database_url: str, revision: str) -> None:
+    """A schema that this program does not know is left alone."""
+    opened(database_url, create=True)
+    run = on_sqlite if database_url.startswith("sqlite") else on_postgresql
+    run(database_url, f"UPDATE alembic_version SET version_num = '{revision}'")
+    with pytest.raises(DatabaseVersionError, match=revision):
+        opened(database_url, create=True, migrate=True)
+
+
+def test_an_older_version_is_refused_with_the_command_to_run(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known but older: the message names `alikassa database migrate`."""
+    opened(sqlite_url, create=True)
+    monkeypatch.setattr("alikassa.ledger.database.REVISION", "0002")
+    with pytest.raises(DatabaseVersionError) as caught:
+        opened(sqlite_url, create=True)
+    assert "alikassa database migrate" in caught.value.remedy
+
+
+def test_foreign_tables_are_left_alone(database_url: str) -> None:
+    """A database of somebody else's is refused, not added to."""
+    run = on_sqlite if database_url.startswith("sqlite") else on_postgresql
+    run(database_url, "CREATE TABLE theirs (id integer)")
+    with pytest.raises(DatabaseVersionError, match="theirs"):
+        opened(database_url, create=True)
+
+
+def test_other_counts_of_lanes_are_refused(sqlite_url: str) -> None:
+    """The lanes are written in the database; a program that counts others would look in the wrong places."""
+    opened(sqlite_url, create=True)
+    on_sqlite(sqlite_url, "UPDATE settings SET value = '32' WHERE name = 'lanes'")
+    with pytest.raises(DatabaseVersionError, match="32 lanes"):
+        opened(sqlite_url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "books.db", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "sqlite://host/books.db", "http://x", "::"],
+)
+def test_urls_that_name_no_database_are_refused(url: str) -> None:
+    """A URL that is not understood is a configuration error that shows how to write one."""
+    with pytest.raises(ConfigurationError) as caught:
+        Address.parse(url)
+    assert "sqlite:///" in caught.value.remedy
+
+
+def test_passwords_are_not_shown() -> None:
+    """An address prints itself without its password."""
+    address = Address.parse("postgresql://me:s3cret@127.0.0.1:1/books")
+    assert "s3cret" not in f"{address}"
+
+
+def test_a_postgresql_that_is_not_there_is_told(unused_port: int) -> None:
+    """Nobody listens: the message says so, without the password."""
+    with pytest.raises(DatabaseError, match="cannot be reached") as caught:
+        opened(f"postgresql://me:s3cret@127.0.0.1:{unused_port}/books")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_postgresql_database_that_is_not_there_is_told(postgresql_url: str) -> None:
+    """The server is there, the database is not."""
+    with pytest.raises(DatabaseMissingError, match="no database"):
+        opened(postgresql_url.replace("/test_", "/missing_"))
+
+
+CHANGES = [
+    "UPDATE {table} SET lane = lane",
+    "UPDATE {table} SET lane = lane WHERE account_id = '" + PAGE_ACCOUNT + "'",
+    "DELETE FROM {table}",
+]
+
+
+@pytest.mark.parametrize("table", IMMUTABLE, ids=lambda table: table.name)
+@pytest.mark.parametrize("change", CHANGES)
+def test_booked_rows_cannot_be_changed(shop: Shop, table: sa.Table, change: str) -> None:
+    """Update and delete are refused by the database itself, for whatever program tries, its owner included."""
+    statement = change.format(table=table.name)
+    if shop.database.startswith("sqlite"):
+        with pytest.raises(sqlite3.IntegrityError, match="immutable"):
+            on_sqlite(shop.database, statement)
+    else:
+        with pytest.raises(asyncpg.RestrictViolationError, match="immutable"):
+            on_postgresql(shop.database, statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT OR REPLACE INTO postings SELECT lane, account_id, sequence, line, bucket, '1.00000000' FROM postings",
+        "REPLACE INTO journal_entries SELECT lane, account_id, sequence, id, kind, reference, 'forged', content,"
+        " effective_at, recorded_at FROM journal_entries",
+        "INSERT OR REPLACE INTO journal_entries SELECT lane, account_id, sequence + 100, '0' || id, kind, reference,"
+        " 'forged', content, effective_at, recorded_at FROM journal_entries",
+        "INSERT OR REPLACE INTO journal_entries SELECT lane, account_id, sequence + 100, id, kind, reference || 'x',"
+        " 'forged', content, effective_at, recorded_at FROM journal_entries",
+    ],
+)
+@pytest.mark.parametrize("recursive", ["ON", "OFF"])
+def test_booked_rows_cannot_be_replaced(sqlite_shop: Shop, statement: str, recursive: str) -> None:
+    """On SQLite, REPLACE slips past delete triggers unless a connection asks otherwise; not past ours."""
+    with pytest.raises(sqlite3.IntegrityError, match="immutable"):
+        connection = sqlite3.connect(sqlite_shop.database.removeprefix("sqlite:///"))
+        try:
+            connection.execute(f"PRAGMA recursive_triggers = {recursive}")
+            connection.execute(statement)
+        finally:
+            connection.close()
+
+
+@pytest.mark.parametrize("table", IMMUTABLE, ids=lambda table: table.name)
+def test_booked_tables_cannot_be_truncated(
+    table: sa.Table, postgresql_url: str, archives: Callable[[str], Path]
+) -> None:
+    """On PostgreSQL, TRUNCATE is refused too."""
+    make_shop(postgresql_url, archives("payout"), archives("payment"))
+    with pytest.raises(asyncpg.RestrictViolationError, match="immutable"):
+        on_postgresql(postgresql_url, f"TRUNCATE {table.name} CASCADE")
+
+
+def test_the_serving_role_can_serve_and_book_but_not_change(
+    postgresql_url: str, archives: Callable[[str], Path]
+) -> None:
+    """With the rights of `database grant`: everything the program does works; changing the journal is no right."""
+    role = f"serving_{postgresql_url.partition('/test_')[2][:8]}"
+    as_role = postgresql_url.replace("postgres:@", f"{role}@", 1)
+
+    async def grant() -> None:
+        async with await Database.open(postgresql_url, create=True) as database:
+            await grant_server(database, role)
+
+    on_postgresql(postgresql_url, f"CREATE ROLE {role} LOGIN")
+    asyncio.run(grant())
+    shop = make_shop(as_role, archives("payout"), archives("payment"))
+
+    async def revoke() -> None:
+        async with await Database.open(as_role) as database:
+            await Registry(database).revoke_certificate((await Registry(database).certificates())[0].id)
+
+    asyncio.run(revoke())
+    for table in IMMUTABLE:
+        on_postgresql(postgresql_url, f"ALTER TABLE {table.name} DISABLE TRIGGER USER")
+        for change in (*CHANGES, "TRUNCATE {table}"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                on_postgresql(as_role, change.format(table=table.name))
+    assert shop.account == PAGE_ACCOUNT
+
+
+def test_rights_go_to_a_role_that_exists(postgresql_url: str, sqlite_url: str) -> None:
+    """An unknown role is told, and so is an engine without roles."""
+
+    async def grant(url: str) -> None:
+        async with await Database.open(url, create=True) as database:
+            await grant_server(database, "nobody_here; DROP TABLE postings")
+
+    with pytest.raises(ConfigurationError, match="no role"):
+        asyncio.run(grant(postgresql_url))
+    with pytest.raises(ConfigurationError, match="no roles"):
+        asyncio.run(grant(sqlite_url))
+
+
+@pytest.mark.parametrize("bucket", ["hold", "rolling_reserve", "pending_payouts"])
+def test_the_database_itself_keeps_buckets_from_falling_below_zero(shop: Shop, bucket: str) -> None:
+    """A last line behind the rules: no program writes a negative hold, reserve or pending sum."""
+    statement = f"UPDATE accounts SET {bucket} = '-0.00000001'"
+    if shop.database.startswith("sqlite"):
+        with pytest.raises(sqlite3.IntegrityError):
+            on_sqlite(shop.database, statement)
+    else:
+        with pytest.raises(asyncpg.CheckViolationError):
+            on_postgresql(shop.database, statement)
