@@ -207,13 +207,13 @@ def test_booked_rows_cannot_be_changed(shop: Shop, table: sa.Table, change: str)
 @pytest.mark.parametrize("recursive", ["ON", "OFF"])
 def test_booked_rows_cannot_be_replaced(sqlite_shop: Shop, statement: str, recursive: str) -> None:
     """On SQLite, REPLACE slips past delete triggers unless a connection asks otherwise; not past ours."""
-    with pytest.raises(sqlite3.IntegrityError, match="immutable"):
-        connection = sqlite3.connect(sqlite_shop.database.removeprefix("sqlite:///"))
-        try:
-            connection.execute(f"PRAGMA recursive_triggers = {recursive}")
+    connection = sqlite3.connect(sqlite_shop.database.removeprefix("sqlite:///"))
+    try:
+        connection.execute(f"PRAGMA recursive_triggers = {recursive}")
+        with pytest.raises(sqlite3.IntegrityError, match="immutable"):
             connection.execute(statement)
-        finally:
-            connection.close()
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("table", IMMUTABLE, ids=lambda table: table.name)

@@ -38,8 +38,9 @@ class Books:
         """Book an adjustment.
 
         A reference is claimed for ever by success only: the same command again gives the first result, the same
-        reference with other content is a ConflictError, and a refusal (see `rules.decide`) leaves it free.
+        reference with other content is a ConflictError, and a refusal (see `rules`) leaves it free.
         """
+        rules.check(command)
         async with self._database.write() as connection:
             account = await store.lock_account(connection, command.account)
             if account is None:
