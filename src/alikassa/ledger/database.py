@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,17 +180,28 @@ class Database:
     async def _migrate(self) -> None:
         from alikassa.ledger.migrate import upgrade
 
+        if not self.is_postgresql:
+            await self._use_write_ahead_log()
         async with self.write() as connection:
             if self.is_postgresql:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             await connection.run_sync(upgrade)
-        file = self.address.sqlite_file
-        if file is not None:
-            # Kept in the file: readers never wait for the writer, whatever program opens it.
-            async with _translated(self.address), self._engine.connect() as connection:
-                driver = (await connection.get_raw_connection()).driver_connection
-                assert driver is not None  # noqa: S101 - a live connection has its driver's
-                await driver.execute("PRAGMA journal_mode = WAL")
+
+    async def _use_write_ahead_log(self) -> None:
+        """Kept in the file: readers never wait for the writer, whatever program opens it."""
+        until = time.monotonic() + BUSY_SECONDS
+        async with _translated(self.address), self._engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None  # noqa: S101 - a live connection has its driver's
+            while True:
+                try:
+                    await driver.execute("PRAGMA journal_mode = WAL")
+                    return
+                except sqlite3.OperationalError:
+                    # For this statement SQLite does not wait for another's lock as it does for all others.
+                    if time.monotonic() > until:
+                        raise
+                    await asyncio.sleep(0.02)
 
 
 def _engine(address: Address) -> AsyncEngine:
