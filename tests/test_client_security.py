@@ -17,6 +17,7 @@ import pytest
 import trustme
 
 from alikassa import AlikassaError, AsyncClient, Client, NetworkError
+from alikassa.client.core import network_error
 from conftest import PAGE_ACCOUNT, openssl_sign
 from wire_server import hang_up, ok, raw, respond, silence, wire_server
 
@@ -213,6 +214,25 @@ def test_a_failed_connection_shows_no_secret(kind: str, keys: Path, secrets: lis
         ask(kind, keys, base_url=f"http://127.0.0.1:{unused_port}")
     shown = printed(caught.value)
     assert [secret for secret in secrets if secret in shown] == []
+
+
+def test_frames_of_the_http_library_are_dropped() -> None:
+    """Their variables hold the request's headers; the chain of errors keeps its texts and loses its frames."""
+
+    def send() -> None:
+        headers = [("Sign", "c2VjcmV0LXNpZ24=")]
+        try:
+            raise OSError(f"{len(headers)} header was not sent")
+        except OSError as error:
+            raise ValueError("no answer") from error
+
+    try:
+        send()
+    except ValueError as error:
+        found = network_error(error, "https://127.0.0.1/", what="No answer from")
+    told = "".join(traceback.TracebackException.from_exception(found, capture_locals=True).format())
+    assert "c2VjcmV0" not in told
+    assert "1 header was not sent" in told
 
 
 def test_reprs_show_no_secret(keys: Path, secrets: list[str]) -> None:

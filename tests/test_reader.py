@@ -1,0 +1,183 @@
+"""The joined read behind balance requests, on both engines."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from alikassa.errors import DatabaseError
+from alikassa.ledger.books import Books
+from alikassa.ledger.database import Database
+from alikassa.ledger.model import Adjustment, Bucket, Purpose
+from alikassa.ledger.reader import MOST_JOINED, AccountReader, ActiveCertificate, Standing, open_reader
+from alikassa.ledger.reader_postgresql import PostgresqlReader
+from alikassa.ledger.reader_sqlite import SqliteReader
+from alikassa.ledger.registry import Registry
+from alikassa.protocol.certificates import load_public_key
+from conftest import PAGE_ACCOUNT, Shop, open_shop
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def shop_here(database_url: str, archives: Callable[[str], Path], anyio_backend: str) -> Shop:
+    return await open_shop(database_url, archives("payout"), archives("payment"))
+
+
+@pytest.fixture
+async def database(shop_here: Shop) -> AsyncIterator[Database]:
+    async with await Database.open(shop_here.database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def reader(database: Database) -> AsyncIterator[AccountReader]:
+    opened = await open_reader(database)
+    yield opened
+    await opened.close()
+
+
+async def test_an_account_is_read_with_its_payout_certificate(shop_here: Shop, reader: AccountReader) -> None:
+    """Four amounts with eight decimals, and the active payout certificate; the payment one may not ask."""
+    assert await reader.find(PAGE_ACCOUNT) == Standing(
+        *("RUB", "93.84000000", "0.00000000", "0.00000000", "1234.00000000"),
+        certificates=(ActiveCertificate(shop_here.payout_certificate, sha1_allowed=True),),
+    )
+
+
+async def test_an_unknown_account_is_nothing(reader: AccountReader) -> None:
+    """There is no such account."""
+    assert await reader.find(str(uuid.uuid4())) is None
+
+
+async def test_a_change_shows_in_the_next_read(shop_here: Shop, database: Database, reader: AccountReader) -> None:
+    """What is committed is read: money, SHA-1, a second certificate, a revocation."""
+    await reader.find(PAGE_ACCOUNT)
+    registry = Registry(database)
+    payout = uuid.UUID(shop_here.payout_certificate)
+    await Books(database).adjust(Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.HOLD, 1, "r", "a test"))
+    await registry.allow_sha1(payout, allowed=False)
+    key = load_public_key((shop_here.payment / "public.pem").read_bytes())
+    await registry.revoke_certificate(uuid.UUID(shop_here.payment_certificate))
+    second = await registry.add_certificate(uuid.UUID(shop_here.merchant), Purpose.PAYOUT, key)
+    found = await reader.find(PAGE_ACCOUNT)
+    assert found is not None
+    assert found.hold == "0.00000001"
+    assert set(found.certificates) == {
+        ActiveCertificate(str(payout), sha1_allowed=False),
+        ActiveCertificate(str(second.id), sha1_allowed=True),
+    }
+    await registry.revoke_certificate(payout)
+    await registry.revoke_certificate(second.id)
+    found = await reader.find(PAGE_ACCOUNT)
+    assert found is not None
+    assert found.certificates == ()
+
+
+async def test_requests_that_wait_share_a_read(
+    shop_here: Shop, database: Database, reader: AccountReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many accounts at once take one read for every MOST_JOINED of them, and each gets its own."""
+    registry = Registry(database)
+    opened = [await registry.open_account(uuid.UUID(shop_here.merchant), f"C{n:03}") for n in range(MOST_JOINED + 5)]
+    reads: list[int] = []
+    kind = SqliteReader if isinstance(reader, SqliteReader) else PostgresqlReader
+    original: Any = kind._find
+
+    def counted(self: object, accounts: list[str]) -> Any:
+        reads.append(len(accounts))
+        return original(self, accounts)
+
+    monkeypatch.setattr(kind, "_find", counted)
+    asked = [account for account in opened for _ in range(2)]
+    found = await asyncio.gather(*(reader.find(str(account.id)) for account in asked))
+    assert [one and one.currency for one in found] == [account.currency for account in asked]
+    assert reads == [MOST_JOINED, 5]
+
+
+async def test_a_request_that_is_given_up_harms_no_other(reader: AccountReader) -> None:
+    """One waiter's cancellation leaves those that share its read alone."""
+
+    async def ask() -> Standing | None:
+        return await reader.find(PAGE_ACCOUNT)
+
+    tasks = [asyncio.create_task(ask()) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert isinstance(found[0], Standing)
+    assert found[0] == found[2]
+
+
+async def test_public_keys_are_read_by_certificate(shop_here: Shop, reader: AccountReader) -> None:
+    """The key of a certificate is the public half that was registered."""
+    der = load_public_key((shop_here.payout / "public.pem").read_bytes()).der
+    assert await reader.public_keys([shop_here.payout_certificate]) == {shop_here.payout_certificate: der}
+
+
+async def test_a_file_that_goes_away_and_comes_back(sqlite_url: str, archives: Callable[[str], Path]) -> None:
+    """While the SQLite file is gone reads fail, and are not answered from an empty one; back, they work again."""
+    await open_shop(sqlite_url, archives("payout"), archives("payment"))
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    async with await Database.open(sqlite_url) as database:
+        reader = await open_reader(database)
+        away = file.rename(file.with_suffix(".away"))
+        with pytest.raises(DatabaseError):
+            await reader.find(PAGE_ACCOUNT)
+        with pytest.raises(DatabaseError):
+            await reader.ping()
+        assert not file.exists()
+        away.rename(file)
+        assert await reader.find(PAGE_ACCOUNT) is not None
+        await reader.ping()
+        await reader.close()
+
+
+async def test_a_killed_connection_is_replaced(postgresql_url: str, archives: Callable[[str], Path]) -> None:
+    """When PostgreSQL ends our connections, the reads under way fail and the next ones work."""
+    await open_shop(postgresql_url, archives("payout"), archives("payment"))
+    async with await Database.open(postgresql_url) as database:
+        reader = await open_reader(database)
+        assert await reader.find(PAGE_ACCOUNT) is not None
+        other = await asyncpg.connect(postgresql_url)
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'alikassa balance'"
+        )
+        await other.close()
+        for _ in range(3):
+            try:
+                found = await reader.find(PAGE_ACCOUNT)
+                break
+            except DatabaseError:
+                continue
+        else:
+            raise AssertionError("the connection was not replaced")
+        assert found is not None
+        await reader.close()
+
+
+async def test_reads_may_not_write(postgresql_url: str, archives: Callable[[str], Path]) -> None:
+    """The readers' connections are read-only, whatever statement a defect might send."""
+    await open_shop(postgresql_url, archives("payout"), archives("payment"))
+    async with await Database.open(postgresql_url) as database:
+        reader = await open_reader(database)
+        assert isinstance(reader, PostgresqlReader)
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await reader._pool.execute("UPDATE accounts SET hold = 1")
+        await reader.close()
