@@ -280,7 +280,13 @@ def translate(address: Address, error: Exception) -> DatabaseError:
     return DatabaseError(f"The database at {address} failed: {text}.")
 
 
-_AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError)
+_AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+)
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -73,6 +73,10 @@ class PostgresqlReader:
                     for future in _undone(waiting):
                         future.set_exception(translate(self._address, error))
                     continue
+                except Exception as error:  # a defect: whoever waits must be told all the same
+                    for future in _undone(waiting):
+                        future.set_exception(error)
+                    continue
                 except BaseException:
                     for future in _undone(waiting):
                         future.cancel()
@@ -122,4 +126,5 @@ def _undone(waiting: dict[str, list[asyncio.Future[Standing | None]]]) -> list[a
     return [future for futures in waiting.values() for future in futures if not future.done()]
 
 
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# The last is what a connection says that was cut off while it was handed out.
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, asyncpg.InternalClientError)
