@@ -9,7 +9,8 @@ import asyncpg
 
 from alikassa.ledger.database import CONNECT_SECONDS, translate
 from alikassa.ledger.ids import LANES
-from alikassa.ledger.reader import MOST_JOINED, ActiveCertificate, Standing
+from alikassa.ledger.reader import ActiveCertificate, Standing
+from alikassa.ledger.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,7 @@ class PostgresqlReader:
     def __init__(self, address: Address, pool: Any) -> None:
         self._address = address
         self._pool = pool
-        self._waiting: dict[str, list[asyncio.Future[Standing | None]]] = {}
+        self._waiting = Waiting()
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
@@ -56,8 +57,7 @@ class PostgresqlReader:
 
     def find(self, account: str, /) -> asyncio.Future[Standing | None]:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Standing | None] = loop.create_future()
-        self._waiting.setdefault(account, []).append(future)
+        future = self._waiting.add(account, loop)
         if self._reading is None:
             self._reading = loop.create_task(self._read())
         return future
@@ -65,27 +65,16 @@ class PostgresqlReader:
     async def _read(self) -> None:
         try:
             while self._waiting:
-                accounts = list(self._waiting)[:MOST_JOINED]
-                waiting = {account: self._waiting.pop(account) for account in accounts}
+                joined = self._waiting.take()
                 try:
-                    found = await self._find(accounts)
+                    joined.give(await self._find(joined.accounts))
                 except _FAILURES as error:
-                    for future in _undone(waiting):
-                        future.set_exception(translate(self._address, error))
-                    continue
+                    joined.fail(translate(self._address, error))
                 except Exception as error:  # a defect: whoever waits must be told all the same
-                    for future in _undone(waiting):
-                        future.set_exception(error)
-                    continue
-                except BaseException:
-                    for future in _undone(waiting):
-                        future.cancel()
-                    raise
-                for account, futures in waiting.items():
-                    standing = found.get(account)
-                    for future in futures:
-                        if not future.done():
-                            future.set_result(standing)
+                    joined.fail(error)
+                finally:
+                    # Whom nothing was told, since this task itself was cancelled.
+                    joined.cancel()
         finally:
             self._reading = None
 
@@ -120,10 +109,6 @@ class PostgresqlReader:
             await asyncio.wait_for(self._pool.close(), _ANSWER_SECONDS)
         except TimeoutError:
             self._pool.terminate()
-
-
-def _undone(waiting: dict[str, list[asyncio.Future[Standing | None]]]) -> list[asyncio.Future[Standing | None]]:
-    return [future for futures in waiting.values() for future in futures if not future.done()]
 
 
 # The last is what a connection says that was cut off while it was handed out.

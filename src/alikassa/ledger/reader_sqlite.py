@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from alikassa.ledger.database import translate
 from alikassa.ledger.ids import LANES
-from alikassa.ledger.reader import MOST_JOINED, ActiveCertificate, Standing
+from alikassa.ledger.reader import ActiveCertificate, Standing
+from alikassa.ledger.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,36 +31,25 @@ class SqliteReader:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._connection: sqlite3.Connection | None = None
-        self._waiting: dict[str, list[asyncio.Future[Standing | None]]] = {}
+        self._waiting = Waiting()
 
     def find(self, account: str, /) -> asyncio.Future[Standing | None]:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Standing | None] = loop.create_future()
         if not self._waiting:
             # Everything that is ready to run in this turn of the loop comes before it, and joins.
             loop.call_soon(self._read)
-        self._waiting.setdefault(account, []).append(future)
-        return future
+        return self._waiting.add(account, loop)
 
     def _read(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        accounts = list(waiting)
-        for start in range(0, len(accounts), MOST_JOINED):
-            joined = accounts[start : start + MOST_JOINED]
+        while self._waiting:
+            joined = self._waiting.take()
             try:
-                found = self._find(joined)
+                joined.give(self._find(joined.accounts))
             except sqlite3.Error as error:
                 self._disconnect()
-                for account in joined:
-                    for future in waiting[account]:
-                        if not future.done():
-                            future.set_exception(translate(self._address, error))
-                continue
-            for account in joined:
-                standing = found.get(account)
-                for future in waiting[account]:
-                    if not future.done():
-                        future.set_result(standing)
+                joined.fail(translate(self._address, error))
+            except Exception as error:  # a defect: whoever waits must be told all the same
+                joined.fail(error)
 
     def _find(self, accounts: list[str]) -> dict[str, Standing]:
         parameters: list[Any] = []
