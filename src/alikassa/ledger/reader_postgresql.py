@@ -72,9 +72,9 @@ class PostgresqlReader:
                     joined.fail(translate(self._address, error))
                 except Exception as error:  # a defect: whoever waits must be told all the same
                     joined.fail(error)
-                finally:
-                    # Whom nothing was told, since this task itself was cancelled.
+                except BaseException:
                     joined.cancel()
+                    raise
         finally:
             self._reading = None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from alikassa.ledger.reader import MOST_JOINED
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from alikassa.ledger.reader import Standing
