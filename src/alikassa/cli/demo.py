@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import tempfile
@@ -117,8 +118,8 @@ def _wait_for_url(server: subprocess.Popen[bytes], log: Path) -> str:
     from alikassa.errors import ServerError
 
     for text in _lines(server, log):
-        if text.startswith("Serving on "):
-            url = text.split()[2]
+        if '"event": "serving"' in text:
+            url = str(json.loads(text)["url"])
             break
     else:
         raise ServerError(f"The server did not start:\n{log.read_text()}", status=0, retryable=False)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from alikassa.cli.options import DatabaseOption
-from alikassa.cli.output import message
 
 __all__ = ["add_to"]
 
@@ -75,4 +74,4 @@ def serve(
         body_seconds=body_seconds,
         shutdown_seconds=shutdown_seconds,
     )
-    run(settings, lambda url: message(f"Serving on {url} (Ctrl-C stops)."))
+    run(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from alikassa.server.refusals import Cause
 
-__all__ = ["RequestLog", "configure_logging"]
+__all__ = ["RequestLog", "configure_logging", "web_server_logging"]
 
 # Causes that wait to be worked out. When more are refused than can be looked up, some go without.
 _MOST_WAITING = 256
@@ -25,18 +25,37 @@ _MOST_WAITING = 256
 
 def configure_logging(level: int = logging.INFO) -> None:
     """JSON lines on stderr, or coloured ones when a person watches."""
-    person = sys.stderr.isatty()
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
-        ],
+        processors=[*_common(), structlog.processors.format_exc_info, _renderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def web_server_logging() -> dict[str, Any]:
+    """The same form for what the web server itself has to say, as a `logging` configuration."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "ours": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processor": _renderer(),
+                "foreign_pre_chain": _common(),
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": "ours"}},
+        "loggers": {"_granian": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+    }
+
+
+def _common() -> list[Any]:
+    return [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+
+
+def _renderer() -> Any:
+    return structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
 
 
 class RequestLog:
@@ -83,8 +102,11 @@ class RequestLog:
         """An unexpected exception, with its traceback; call it where the exception is handled."""
         self._log.exception("unexpected error")
 
-    def started(self, **facts: object) -> None:
-        self._log.info("serving", **facts)
+    def serving(self, url: str, workers: int) -> None:
+        self._log.info("serving", url=url, workers=workers)
+
+    def stopped(self) -> None:
+        self._log.info("stopped")
 
     async def close(self) -> None:
         if self._worker is not None:

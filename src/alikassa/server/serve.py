@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from granian.constants import HTTPModes, Interfaces, RuntimeModes, SSLProtocols
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from alikassa.errors import ConfigurationError
 from alikassa.ledger.database import Database
 from alikassa.server.application import Application
+from alikassa.server.log import RequestLog, configure_logging, web_server_logging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from alikassa.server.settings import Settings
 
 __all__ = ["free_port", "serve"]
@@ -29,8 +28,8 @@ _LONGEST_HEADERS = 8192
 _MOST_CONNECTIONS = 1024
 
 
-def serve(settings: Settings, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or SIGINT. Calls `ready` with the URL once the port is taken.
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. The log names the URL once the port is taken.
 
     An empty database is given its tables. Raises ConfigurationError when a port, file or database cannot be used.
     """
@@ -53,7 +52,8 @@ def serve(settings: Settings, ready: Callable[[str], None] = lambda url: None) -
         websockets=False,
         backlog=_MOST_CONNECTIONS * 2,
         backpressure=_MOST_CONNECTIONS,
-        log_dictconfig=_LOGGING,
+        log_level=LogLevels.warning,
+        log_dictconfig=web_server_logging(),
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,
         ssl_protocol_min=SSLProtocols.tls12,
@@ -62,7 +62,10 @@ def serve(settings: Settings, ready: Callable[[str], None] = lambda url: None) -
     )
     scheme = "https" if settings.tls_cert else "http"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    server.on_startup(partial(ready, f"{scheme}://{host}:{port}"))
+    configure_logging()
+    log = RequestLog()
+    server.on_startup(partial(log.serving, f"{scheme}://{host}:{port}", settings.workers))
+    server.on_shutdown(log.stopped)
     # A partial, not a lambda: where workers are spawned it is pickled.
     server.serve(target_loader=cast("Any", partial(Application, settings)), wrap_loader=False)
 
@@ -102,12 +105,3 @@ def _check_tls(settings: Settings) -> None:
             f"The TLS certificate {settings.tls_cert} with {settings.tls_key} cannot be used: {error.strerror}.",
             remedy="Both are PEM files, the certificate with its chain, and the key belongs to it.",
         ) from error
-
-
-_LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": "plain"}},
-    "loggers": {"_granian": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
-}
