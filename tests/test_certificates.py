@@ -231,6 +231,38 @@ def test_an_incomplete_archive_is_told(tmp_path: Path, missing: str, says: str) 
         archive.load(tmp_path / "new")
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """The message names the folder and how to make an archive."""
+    with pytest.raises(CertificateError, match="no folder") as caught:
+        archive.load(tmp_path / "nowhere")
+    assert "alikassa keygen" in caught.value.remedy
+
+
+def test_files_that_cannot_be_keys_are_refused(tmp_path: Path) -> None:
+    """A file that is far too large, or a folder in its place, is told without reading all of it."""
+    (tmp_path / "private.pem").write_bytes(b"x" * 70_000)
+    with pytest.raises(CertificateError, match="too large"):
+        archive.load(tmp_path)
+    (tmp_path / "private.pem").unlink()
+    (tmp_path / "private.pem").mkdir()
+    with pytest.raises(CertificateError, match="Cannot read"):
+        archive.load(tmp_path)
+
+
+def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A file where the folder should be: nothing is written, and the message says why."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CertificateError, match="Cannot write"):
+        archive.write(tmp_path / "file" / "new", archive.generate())
+
+
+@pytest.mark.parametrize("bits", [1024, 2047, 8193, -1])
+def test_keys_of_other_sizes_are_not_made(bits: int) -> None:
+    """What would not be accepted is not generated either."""
+    with pytest.raises(CertificateError, match="not accepted"):
+        archive.generate(bits)
+
+
 def test_secrets_are_not_in_reprs() -> None:
     """The files in memory show neither key nor passphrase."""
     files = archive.generate()

@@ -129,3 +129,8 @@ def test_other_spellings_are_refused_with_the_cause(text: str, says: str) -> Non
     with pytest.raises(InvalidInputError, match=says) as caught:
         decode_sign(text)
     assert len(text) < 8 or text not in str(caught.value)
+
+
+def test_a_signer_shows_no_key(archive: Path) -> None:
+    """Printed, a signer tells its kind and nothing of its key."""
+    assert repr(KeySigner(archives_module.load(archive))) == "<KeySigner RSA-2048 sha256>"
