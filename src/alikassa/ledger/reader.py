@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -16,16 +17,14 @@ __all__ = ["MOST_JOINED", "AccountReader", "ActiveCertificate", "Standing", "ope
 MOST_JOINED = 64
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveCertificate:
+class ActiveCertificate(msgspec.Struct, frozen=True, gc=False):
     """An active payout certificate of the account's merchant."""
 
     id: str
     sha1_allowed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """An account at one moment: four amounts as text with eight decimals, and who may ask for them."""
 
     currency: str

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["PostgresqlReader"]
 
 _ANSWER_SECONDS = 3.0
+_SETTINGS: dict[str, Any] = {
+    "timeout": CONNECT_SECONDS,
+    "command_timeout": _ANSWER_SECONDS,
+    "server_settings": {"default_transaction_read_only": "on", "application_name": "alikassa balance"},
+}
 
 _BALANCES = """
 SELECT asked.n, a.currency, a.balance::text, a.hold::text, a.rolling_reserve::text, a.pending_payouts::text,
@@ -31,26 +36,23 @@ LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payou
 
 
 class PostgresqlReader:
-    """See `AccountReader`."""
+    """See `AccountReader`.
+
+    The joined read has a connection of its own: a pool would reset it after each use, one more round trip.
+    """
 
     def __init__(self, address: Address, pool: Any) -> None:
         self._address = address
         self._pool = pool
         self._waiting = Waiting()
         self._reading: asyncio.Task[None] | None = None
+        self._connection: Any = None
+        self._statement: Any = None
 
     @classmethod
     async def open(cls, address: Address) -> Self:
         try:
-            # Two: one for the joined read, one for keys and the readiness check.
-            pool = await asyncpg.create_pool(
-                address.dsn,
-                min_size=1,
-                max_size=2,
-                timeout=CONNECT_SECONDS,
-                command_timeout=_ANSWER_SECONDS,
-                server_settings={"default_transaction_read_only": "on", "application_name": "alikassa balance"},
-            )
+            pool = await asyncpg.create_pool(address.dsn, min_size=1, max_size=1, **_SETTINGS)
         except _FAILURES as error:
             raise translate(address, error) from error
         return cls(address, pool)
@@ -69,6 +71,7 @@ class PostgresqlReader:
                 try:
                     joined.give(await self._find(joined.accounts))
                 except _FAILURES as error:
+                    self._disconnect()
                     joined.fail(translate(self._address, error))
                 except Exception as error:  # a defect: whoever waits must be told all the same
                     joined.fail(error)
@@ -79,10 +82,13 @@ class PostgresqlReader:
             self._reading = None
 
     async def _find(self, accounts: list[str]) -> dict[str, Standing]:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(self._address.dsn, **_SETTINGS)
+            self._statement = await self._connection.prepare(_BALANCES)
         lanes = [int(account[-2:], 16) % LANES for account in accounts]
         found: dict[str, Standing] = {}
-        for n, currency, balance, hold, reserve, pending, certificate, sha1 in await self._pool.fetch(
-            _BALANCES, lanes, accounts
+        for n, currency, balance, hold, reserve, pending, certificate, sha1 in await self._statement.fetch(
+            lanes, accounts
         ):
             certificates: tuple[ActiveCertificate, ...] = (ActiveCertificate(certificate, sha1),) if certificate else ()
             account = accounts[n - 1]
@@ -104,7 +110,15 @@ class PostgresqlReader:
         except _FAILURES as error:
             raise translate(self._address, error) from error
 
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
     async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+        self._disconnect()
         try:
             await asyncio.wait_for(self._pool.close(), _ANSWER_SECONDS)
         except TimeoutError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+import time
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from alikassa.errors import AlikassaError
 from alikassa.ledger.database import Database
@@ -52,7 +53,7 @@ class Application:
         self._endpoint: BalanceEndpoint
         self._reader: Any
         # Who is sending a body, and until when it may, oldest first.
-        self._receiving: dict[asyncio.Task[Any], float] = {}
+        self._receiving: dict[asyncio.Task[None], float] = {}
         self._watch: asyncio.Task[None]
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -79,6 +80,8 @@ class Application:
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         try:
             answer = await self._answer(scope, exchange)
+        except ConnectionError:
+            return  # whoever asked is gone
         except Exception:
             self._log.failed()
             answer = problem(500, "Something went wrong here.", remedy="Send the request again; we are told of it.")
@@ -90,9 +93,7 @@ class Application:
             if scope.method != "POST":
                 return _not_allowed("POST")
             body = await self._receive(scope.headers, exchange)
-            if isinstance(body, Answer):
-                return body
-            return await self._endpoint(scope.headers, body)
+            return await self._endpoint(scope.headers, body) if isinstance(body, bytes) else body
         if path in ("/healthz", "/readyz"):
             if scope.method not in ("GET", "HEAD"):
                 return _not_allowed("GET, HEAD")
@@ -101,37 +102,30 @@ class Application:
 
     async def _receive(self, headers: Any, exchange: Exchange) -> bytes | Answer:
         """The body, or the refusal of one that is too large or does not arrive in time."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in its task
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         length = headers.get("content-length")
-        self._receiving[task] = loop.time() + self._settings.body_seconds
+        self._receiving[task] = time.monotonic() + self._settings.body_seconds
         try:
             if length is None:
                 return await _gather(exchange)
-            if len(length) > 10 or int(length) > LONGEST_BODY:
+            if len(length) > len(str(LONGEST_BODY)) or int(length) > LONGEST_BODY:
                 return _too_large()
             return await exchange()
         except asyncio.CancelledError:
-            if task not in self._receiving:
-                task.uncancel()
-                return problem(
-                    408,
-                    "The body did not arrive in time.",
-                    "body",
-                    remedy=f"Send the whole body within {self._settings.body_seconds:g} seconds.",
-                    headers=[_CLOSE],
-                )
-            raise
+            if task in self._receiving:
+                raise
+            task.uncancel()
+            return _too_late(self._settings.body_seconds)
+        except Exception as error:
+            raise ConnectionError from error
         finally:
             self._receiving.pop(task, None)
 
     async def _end_stalled(self) -> None:
         """One watch for all bodies: a timer a request would cost more than the rest of the shell."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._settings.body_seconds / 10)
-            now = loop.time()
+            now = time.monotonic()
             for task, until in list(self._receiving.items()):
                 if until > now:
                     break
@@ -160,6 +154,16 @@ async def _gather(exchange: Exchange) -> bytes | Answer:
 def _too_large() -> Answer:
     return problem(
         413, "The body is too large.", "body", remedy=f"Send at most {LONGEST_BODY} bytes.", headers=[_CLOSE]
+    )
+
+
+def _too_late(seconds: float) -> Answer:
+    return problem(
+        408,
+        "The body did not arrive in time.",
+        "body",
+        remedy=f"Send the whole body within {seconds:g} seconds.",
+        headers=[_CLOSE],
     )
 
 
