@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alikassa.cli.books import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption, parse_uuid
 from alikassa.cli.output import message, print_json, print_records
 
@@ -35,17 +35,12 @@ def open_(
     as_json: JsonOption = False,
 ) -> None:
     """Open an account with nothing on it."""
-    from alikassa.ledger.database import Database
     from alikassa.ledger.registry import Registry
 
     owner = parse_uuid(merchant, "a merchant")
     id_ = None if uuid is None else parse_uuid(uuid, "an account")
 
-    async def run() -> Account:
-        async with await Database.open(database) as opened:
-            return await Registry(opened).open_account(owner, currency, id_)
-
-    account = asyncio.run(run())
+    account = on_database(database, lambda opened: Registry(opened).open_account(owner, currency, id_))
     if as_json:
         print_json(_record(account))
     else:
@@ -59,17 +54,13 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List accounts with their four numbers."""
-    from alikassa.ledger.database import Database
     from alikassa.ledger.registry import Registry
 
     owner = None if merchant is None else parse_uuid(merchant, "a merchant")
 
-    async def run() -> list[Account]:
-        async with await Database.open(database) as opened:
-            return await Registry(opened).accounts(owner)
-
+    found = on_database(database, lambda opened: Registry(opened).accounts(owner))
     print_records(
-        [_record(one) for one in asyncio.run(run())],
+        [_record(one) for one in found],
         as_json=as_json,
         empty="No accounts yet. Open one with: alikassa account open --merchant ID --currency RUB",
         right=[bucket.value for bucket in BucketChoice],
@@ -92,8 +83,7 @@ def adjust(
     as_json: JsonOption = False,
 ) -> None:
     """Correct one of an account's numbers by an entry against the system account for adjustments."""
-    from alikassa.ledger.books import Booked, Books
-    from alikassa.ledger.database import Database
+    from alikassa.ledger.books import Books
     from alikassa.ledger.model import Adjustment, Bucket
     from alikassa.money import from_units, to_units
 
@@ -105,11 +95,7 @@ def adjust(
         reason=reason,
     )
 
-    async def run() -> Booked:
-        async with await Database.open(database) as opened:
-            return await Books(opened).adjust(command)
-
-    booked = asyncio.run(run())
+    booked = on_database(database, lambda opened: Books(opened).adjust(command))
     now = from_units(booked.account.buckets[command.bucket])
     if as_json:
         print_json(

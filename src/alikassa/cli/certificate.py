@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alikassa.cli.books import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption, PurposeChoice, parse_uuid
 from alikassa.cli.output import message, print_json, print_records
 
@@ -33,7 +33,6 @@ def add(
 ) -> None:
     """Register a public key of a merchant."""
     from alikassa.errors import CertificateError
-    from alikassa.ledger.database import Database
     from alikassa.ledger.model import Purpose
     from alikassa.ledger.registry import Registry
     from alikassa.protocol.certificates import load_public_key
@@ -46,11 +45,10 @@ def add(
         raise CertificateError(f"Cannot read {public_pem}: {error.strerror}.") from error
     key = load_public_key(pem)
 
-    async def run() -> Certificate:
-        async with await Database.open(database) as opened:
-            return await Registry(opened).add_certificate(owner, Purpose(purpose.value), key, sha1_allowed=sha1)
-
-    added = asyncio.run(run())
+    added = on_database(
+        database,
+        lambda opened: Registry(opened).add_certificate(owner, Purpose(purpose.value), key, sha1_allowed=sha1),
+    )
     if as_json:
         print_json(_record(added))
     else:
@@ -65,17 +63,13 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List certificates, active ones first."""
-    from alikassa.ledger.database import Database
     from alikassa.ledger.registry import Registry
 
     owner = None if merchant is None else parse_uuid(merchant, "a merchant")
 
-    async def run() -> list[Certificate]:
-        async with await Database.open(database) as opened:
-            return await Registry(opened).certificates(owner)
-
+    found = on_database(database, lambda opened: Registry(opened).certificates(owner))
     print_records(
-        [_record(one) for one in asyncio.run(run())],
+        [_record(one) for one in found],
         as_json=as_json,
         empty="No certificates yet. Add one with: alikassa certificate add --merchant ID --purpose payout PUBLIC_PEM",
     )
@@ -84,16 +78,11 @@ def list_(
 @app.command()
 def revoke(certificate: CertificateArgument, database: DatabaseOption, as_json: JsonOption = False) -> None:
     """Revoke a certificate for good: from the next request on, what it signs is refused."""
-    from alikassa.ledger.database import Database
     from alikassa.ledger.registry import Registry
 
     id_ = parse_uuid(certificate, "a certificate")
 
-    async def run() -> Certificate:
-        async with await Database.open(database) as opened:
-            return await Registry(opened).revoke_certificate(id_)
-
-    revoked = asyncio.run(run())
+    revoked = on_database(database, lambda opened: Registry(opened).revoke_certificate(id_))
     if as_json:
         print_json(_record(revoked))
     else:
@@ -108,16 +97,11 @@ def sha1(
     as_json: JsonOption = False,
 ) -> None:
     """Switch SHA-1 signatures on or off for one certificate."""
-    from alikassa.ledger.database import Database
     from alikassa.ledger.registry import Registry
 
     id_ = parse_uuid(certificate, "a certificate")
 
-    async def run() -> Certificate:
-        async with await Database.open(database) as opened:
-            return await Registry(opened).allow_sha1(id_, allowed=allow)
-
-    changed = asyncio.run(run())
+    changed = on_database(database, lambda opened: Registry(opened).allow_sha1(id_, allowed=allow))
     if as_json:
         print_json(_record(changed))
     else:

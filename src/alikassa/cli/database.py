@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alikassa.cli.books import on_database
 from alikassa.cli.options import DatabaseOption
 from alikassa.cli.output import message
+
+if TYPE_CHECKING:
+    from alikassa.ledger.database import Database
 
 __all__ = ["app"]
 
@@ -18,15 +21,11 @@ app = typer.Typer(help="The database: its schema, and who may write to it.", no_
 @app.command()
 def migrate(database: DatabaseOption) -> None:
     """Bring the schema up to date. Back the database up first."""
-    from alikassa.ledger.database import Database
-    from alikassa.ledger.schema import REVISION
 
-    async def run() -> None:
-        async with await Database.open(database, create=True, migrate=True):
-            pass
+    async def revision(opened: Database) -> str | None:
+        return await opened.revision()
 
-    asyncio.run(run())
-    message(f"The schema is at revision {REVISION}.")
+    message(f"The schema is at revision {on_database(database, revision, create=True, migrate=True)}.")
 
 
 @app.command(epilog="Example: `alikassa database grant alikassa_server --database postgresql://owner@host/books`")
@@ -39,12 +38,7 @@ def grant(
     Migrate with the role that owns the tables, serve with this one: it may add journal entries, and has no right to
     update, delete or truncate them.
     """
-    from alikassa.ledger.database import Database
     from alikassa.ledger.privileges import grant_server
 
-    async def run() -> None:
-        async with await Database.open(database) as opened:
-            await grant_server(opened, role)
-
-    asyncio.run(run())
+    on_database(database, lambda opened: grant_server(opened, role))
     message(f"{role} may serve and book now; it has no right to change what is booked.")

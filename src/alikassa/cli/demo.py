@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alikassa.cli.balance import print_balance
+from alikassa.cli.books import on_database
+from alikassa.cli.options import parse_uuid
 from alikassa.cli.output import Output, message
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
+
+    from alikassa.ledger.database import Database
 
 __all__ = ["add_to"]
 
@@ -42,17 +44,19 @@ def demo(
 
     Everything is made in a temporary folder. The account stands at the numbers of the provider's page.
     """
+    import tempfile
+
     from alikassa.client.sync import Client
 
     with tempfile.TemporaryDirectory(prefix="alikassa-demo-") as name:
         folder = Path(name)
         database = f"sqlite:///{folder / 'books.db'}"
         message(f"1. A key pair for payouts, and books in {folder}/books.db: merchant, certificate, account")
-        asyncio.run(_make_books(database, folder / "payout"))
+        on_database(database, lambda opened: _make_books(opened, folder / "payout"), create=True)
         message("2. Journal entries that bring the account to the numbers of the page:")
         for bucket, amount, reference, reason in ENTRIES:
             message(f"     {reference}  {bucket:<16} {amount:>9}  {reason}")
-        asyncio.run(_book(database))
+        on_database(database, _book)
         message("3. The server")
         server = _start(database, port, folder / "server.log")
         try:
@@ -75,38 +79,32 @@ def demo(
             server.wait(timeout=30)
 
 
-async def _make_books(database: str, keys: Path) -> None:
-    import uuid
-
-    from alikassa.ledger.database import Database
+async def _make_books(database: Database, keys: Path) -> None:
     from alikassa.ledger.model import Purpose
     from alikassa.ledger.registry import Registry
     from alikassa.protocol import archive
 
     files = archive.generate()
     archive.write(keys, files)
-    async with await Database.open(database, create=True) as opened:
-        registry = Registry(opened)
-        merchant = await registry.add_merchant("Demo shop")
-        await registry.add_certificate(merchant.id, Purpose.PAYOUT, files.public_key)
-        await registry.open_account(merchant.id, "RUB", uuid.UUID(ACCOUNT))
+    registry = Registry(database)
+    merchant = await registry.add_merchant("Demo shop")
+    await registry.add_certificate(merchant.id, Purpose.PAYOUT, files.public_key)
+    await registry.open_account(merchant.id, "RUB", parse_uuid(ACCOUNT, "an account"))
 
 
-async def _book(database: str) -> None:
-    import uuid
-
+async def _book(database: Database) -> None:
     from alikassa.ledger.books import Books
-    from alikassa.ledger.database import Database
     from alikassa.ledger.model import Adjustment, Bucket
     from alikassa.money import to_units
 
-    async with await Database.open(database) as opened:
-        books = Books(opened)
-        for bucket, amount, reference, reason in ENTRIES:
-            await books.adjust(Adjustment(uuid.UUID(ACCOUNT), Bucket(bucket), to_units(amount), reference, reason))
+    account, books = parse_uuid(ACCOUNT, "an account"), Books(database)
+    for bucket, amount, reference, reason in ENTRIES:
+        await books.adjust(Adjustment(account, Bucket(bucket), to_units(amount), reference, reason))
 
 
 def _start(database: str, port: int, log: Path) -> subprocess.Popen[bytes]:
+    import subprocess
+
     command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--port", str(port)]
     with log.open("wb") as file:
         return subprocess.Popen([*command, "--shutdown-seconds", "3"], stderr=file)  # noqa: S603 - our own command

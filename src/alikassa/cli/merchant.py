@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
 
+from alikassa.cli.books import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption
 from alikassa.cli.output import message, print_json
 
@@ -27,15 +27,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a merchant. An empty database is given its tables first."""
-    from alikassa.ledger.database import Database
-    from alikassa.ledger.model import Merchant
     from alikassa.ledger.registry import Registry
 
-    async def run() -> Merchant:
-        async with await Database.open(database, create=True) as opened:
-            return await Registry(opened).add_merchant(name)
-
-    added = asyncio.run(run())
+    added = on_database(database, lambda opened: Registry(opened).add_merchant(name), create=True)
     if as_json:
         print_json({"merchant": str(added.id), "name": added.name})
     else:

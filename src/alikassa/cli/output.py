@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -49,6 +48,8 @@ def print_json(value: object) -> None:
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    import csv
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
