@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from alikassa import (
     RefusedError,
     ServerError,
 )
+from alikassa.errors import InsufficientFundsError
 from conftest import PAGE_ACCOUNT, PAGE_ANSWER, openssl_sign
 from wire_server import drip, hang_up, ok, raw, respond, silence, wire_server
 
@@ -173,6 +175,77 @@ def test_no_server_can_stretch_the_deadline(ask: Ask, script: Any) -> None:
     assert 0.9 < time.monotonic() - started < 2.5
 
 
+def test_waiting_to_try_again_does_not_outlast_the_deadline(ask: Ask, unused_port: int) -> None:
+    """When there is no time left for another try, the last error is told instead of sleeping past the end."""
+    started = time.monotonic()
+    with pytest.raises(NetworkError):
+        ask(f"http://127.0.0.1:{unused_port}", timeout=0.5, attempts=50)
+    assert time.monotonic() - started < 0.9
+
+
+def test_what_went_wrong_before_the_deadline_is_kept(ask: Ask) -> None:
+    """A 503, then silence: the deadline's error has the server's failure in its chain."""
+    with wire_server(respond(503, b""), silence(9)) as server, pytest.raises(DeadlineExceededError) as caught:
+        ask(server.url, timeout=1.5)
+    assert isinstance(caught.value.__cause__, ServerError)
+
+
+def test_a_503_may_name_its_time_too(ask: Ask) -> None:
+    """Retry-After is obeyed on 5xx as on 429."""
+    with wire_server(respond(503, b"", Retry_After="1"), ok()) as server:
+        started = time.monotonic()
+        ask(server.url)
+    assert time.monotonic() - started >= 1
+
+
+def test_nothing_is_printed(ask: Ask, capfd: pytest.CaptureFixture[str]) -> None:
+    """A library does not write to the program's stdout or stderr, not when it tries again either."""
+    with wire_server(respond(503, b""), ok()) as server:
+        ask(server.url)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_async_client_outlives_its_event_loop(keys: Path) -> None:
+    """Asked from a second event loop, it opens new connections there."""
+    with wire_server() as server:
+        client = AsyncClient(PAGE_ACCOUNT, keys, base_url=server.url)
+        for _ in range(2):
+            found = asyncio.run(_ask_and_close(client))
+            assert found.currency == "RUB"
+
+
+async def _ask_and_close(client: AsyncClient) -> Balance:
+    async with client:
+        return await client.balance()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefusedError("no", errors={"sign": ["bad"]}),
+        ServerError("down", status=503, retry_after=2),
+        InsufficientFundsError(bucket="hold", asked="2", available="1", currency="RUB"),
+        ProtocolError("junk", raw=b"x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_other_processes(error: AlikassaError) -> None:
+    """Pickled and back, an error says the same and carries the same."""
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_a_signer_that_gives_no_bytes_is_told() -> None:
+    """A signer of somebody's own making that returns base64 text is a configuration error."""
+
+    class Signer:
+        def sign(self, data: bytes, /) -> bytes:
+            return "c2ln"  # type: ignore[return-value]
+
+    with Client(PAGE_ACCOUNT, Signer(), base_url="http://127.0.0.1:1") as client, pytest.raises(ConfigurationError):
+        client.balance()
+
+
 def test_the_deadline_covers_all_attempts(ask: Ask) -> None:
     """Retries share the call's time instead of adding to it."""
     started = time.monotonic()
@@ -226,7 +299,13 @@ def test_a_call_may_have_its_own_timeout(keys: Path) -> None:
         ({"base_url": "http://example.com"}, "plain http"),
         ({"base_url": "ftp://127.0.0.1"}, "not understood"),
         ({"base_url": "https://user:pass@127.0.0.1"}, "not understood"),
+        ({"base_url": "https://:pass@127.0.0.1"}, "not understood"),
         ({"base_url": "https://127.0.0.1/?a=1"}, "not understood"),
+        ({"base_url": "https://[::1"}, "not understood"),
+        ({"base_url": "https://host:99999"}, "not understood"),
+        ({"base_url": "https://host:abc"}, "not understood"),
+        ({"base_url": "https://a..b"}, "not understood"),
+        ({"base_url": "https://"}, "not understood"),
         ({"digest": "md5"}, "no digest"),
         ({"body": '{"account":1}'}, "body"),
         ({"timeout": 0}, "timeout"),
@@ -234,6 +313,9 @@ def test_a_call_may_have_its_own_timeout(keys: Path) -> None:
         ({"keys": 5}, "neither a folder nor a signer"),
         ({"ca_bundle": "/nowhere/ca.pem"}, "CA bundle"),
         ({"proxy": "gopher://x"}, "proxy"),
+        ({"proxy": "http://h:abc"}, "proxy"),
+        ({"proxy": "socks5://127.0.0.1:1"}, "proxy"),
+        ({"base_url": "http://127.0.0.1", "proxy": "http://127.0.0.1:1"}, "https only"),
     ],
 )
 @pytest.mark.parametrize("client", [Client, AsyncClient])

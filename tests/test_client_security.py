@@ -100,6 +100,30 @@ def test_a_proxy_is_used_and_sees_no_secret(kind: str, keys: Path, ca: trustme.C
     assert b"Sign" not in b"".join(seen)
 
 
+@BOTH
+def test_plain_http_never_goes_through_a_proxy(kind: str, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment would read `Sign`: to this machine itself, none is used."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with wire_server() as server:
+        ask(kind, keys, base_url=server.url)
+    assert len(server.requests) == 1
+
+
+def test_the_environments_proxy_is_used_for_https(
+    keys: Path, ca: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTPS_PROXY counts, and NO_PROXY takes hosts out of it."""
+    seen: list[bytes] = []
+    with wire_server(tls=server_context(ca, "127.0.0.1")) as server, tunnel(seen) as proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+        ask("sync", keys, base_url=server.url, ca_bundle=bundle)
+        assert seen[0].startswith(b"CONNECT")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        seen.clear()
+        ask("sync", keys, base_url=server.url, ca_bundle=bundle)
+    assert seen == []
+
+
 class tunnel:  # noqa: N801 - used as a context manager
     """An HTTP proxy that only tunnels and keeps what it can read."""
 

@@ -3,7 +3,7 @@
     from alikassa import Client
 
     with Client("93d5df06-996c-48c3-9847-348d6b580b80", "cert/payout") as client:
-        print(client.balance().balance)
+        print(client.balance())
 
 Names are loaded when they are first used, so that importing the package costs next to nothing.
 """

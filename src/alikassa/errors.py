@@ -43,6 +43,17 @@ class AlikassaError(Exception):
         super().__init__(message)
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # As it stands, not by calling the constructor anew: those of some errors take other arguments.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[AlikassaError], args: tuple[object, ...], state: dict[str, object]) -> AlikassaError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 # Before anything is sent
 
@@ -90,20 +101,28 @@ class RefusedError(AlikassaError):
 
 
 class ServerError(AlikassaError):
-    """The server failed, or answered with a status that means nothing to a balance request."""
+    """The server failed, or answered with a status that means nothing to a balance request.
 
-    def __init__(self, message: str, *, status: int, retryable: bool = True, remedy: str = "") -> None:
+    `retry_after` is how many seconds the server asks to wait, None when it did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        retryable: bool = True,
+        retry_after: float | None = None,
+        remedy: str = "",
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.status = status
         self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class RateLimitedError(ServerError):
-    """The server asks to come back later (429). `retry_after` is in seconds, None when it did not say."""
-
-    def __init__(self, message: str, *, retry_after: float | None) -> None:
-        super().__init__(message, status=429, remedy="Ask less often.")
-        self.retry_after = retry_after
+    """The server asks to come back later (429)."""
 
 
 class ProtocolError(AlikassaError):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Self
 
 import anyio
-import stamina
 
 from alikassa.client.core import ATTEMPTS, BASE_URL, TIMEOUT, Core
 from alikassa.client.transport import AsyncPoolTransport
-from alikassa.errors import DeadlineExceededError
+from alikassa.errors import AlikassaError
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +24,8 @@ __all__ = ["AsyncClient"]
 
 
 class AsyncClient:
-    """As `Client`, for asyncio and trio: `await client.balance()`. Tasks of one event loop may share it."""
+    """As `Client`, for asyncio and trio: `await client.balance()`. Tasks of one event loop may share it;
+    in another event loop it opens new connections."""
 
     def __init__(
         self,
@@ -51,21 +52,19 @@ class AsyncClient:
         seconds = core.timeout if timeout is None else timeout
         deadline = time.monotonic() + seconds
         outgoing = core.outgoing()
-        last: Exception | None = None
-
-        def again(error: Exception) -> bool | float:
-            nonlocal last
-            last = error
-            return core.wait(error, deadline - time.monotonic())
-
+        last: AlikassaError | None = None
         with anyio.move_on_after(seconds):
-            async for attempt in stamina.retry_context(again, attempts=core.attempts, timeout=seconds):
-                with attempt:
+            for attempt in count(1):
+                try:
                     incoming = await self._transport.send(outgoing)
                     return core.understand(incoming.status, incoming.headers, incoming.body)
-        raise DeadlineExceededError(
-            f"No answer within {seconds:g} seconds from {core.url}.", remedy="Try again, or give a longer timeout."
-        ) from last
+                except AlikassaError as error:
+                    last = error
+                    wait = core.wait(error, attempt, deadline - time.monotonic())
+                    if wait is None:
+                        raise
+                await anyio.sleep(wait)
+        raise core.too_late(seconds) from last
 
     async def close(self) -> None:
         """Close the connections."""

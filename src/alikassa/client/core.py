@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import random
 import re
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from alikassa.errors import (
     AlikassaError,
     ConfigurationError,
+    DeadlineExceededError,
     NetworkError,
     ProtocolError,
     RateLimitedError,
@@ -38,6 +40,9 @@ TIMEOUT = 30.0
 #: The largest answer that is read, in bytes.
 LONGEST_ANSWER = 64 * 1024
 ATTEMPTS = 4
+
+_FIRST_WAIT = 0.2
+_LONGEST_WAIT = 5.0
 
 _BODIES = (b"{}", b"[]", b"null")
 _USER_AGENT = f"alikassa/{version('alikassa')} (Python)"
@@ -100,6 +105,12 @@ class Core:
     def outgoing(self) -> Outgoing:
         """The request. Made once: the body is constant, so the signature is too."""
         if self._outgoing is None:
+            signature = self._signer.sign(self.body)
+            if not isinstance(signature, bytes):
+                raise ConfigurationError(
+                    f"The signer gives {type(signature).__name__}.",
+                    remedy="sign(bytes) returns the raw signature.",
+                )
             self._outgoing = Outgoing(
                 url=self.url,
                 headers=(
@@ -108,7 +119,7 @@ class Core:
                     ("User-Agent", _USER_AGENT),
                     ("Account", self.account),
                 ),
-                sign=Secret(encode_sign(self._signer.sign(self.body))),
+                sign=Secret(encode_sign(signature)),
                 body=self.body,
             )
         return self._outgoing
@@ -125,10 +136,14 @@ class Core:
         if status == 429:
             raise RateLimitedError(
                 f"The server asks to come back later (429). {message}".rstrip(),
-                retry_after=_retry_after(headers.get("retry-after", "")),
+                status=status,
+                retry_after=_retry_after(headers),
+                remedy="Ask less often.",
             )
         if status >= 500:
-            raise ServerError(f"The server failed ({status}). {message}".rstrip(), status=status)
+            raise ServerError(
+                f"The server failed ({status}). {message}".rstrip(), status=status, retry_after=_retry_after(headers)
+            )
         if 300 <= status < 400:
             raise ServerError(
                 f"The server redirects ({status}), and a signed request follows no redirect.",
@@ -143,17 +158,25 @@ class Core:
             remedy="Check the base URL.",
         )
 
-    @staticmethod
-    def wait(error: Exception, remaining: float) -> bool | float:
-        """Whether to try again after this error, or how long to wait first at the server's wish, in seconds.
+    def wait(self, error: AlikassaError, attempt: int, remaining: float) -> float | None:
+        """How many seconds to wait before trying again after this error; None when that is not to be.
 
-        A balance request changes nothing, so repeating it is safe. `remaining` is what is left of the call's time.
+        `attempt` counts from 1, `remaining` is what is left of the call's time. A balance request changes nothing,
+        so repeating it is safe.
         """
-        if not isinstance(error, AlikassaError) or not error.retryable:
-            return False
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            return max(error.retry_after, 0.05) if error.retry_after < remaining else False
-        return remaining > 0
+        if not error.retryable or attempt >= self.attempts:
+            return None
+        asked = getattr(error, "retry_after", None)
+        if asked is None:
+            # Doubling, and at random up to that, so that many clients do not come back at the same moment.
+            asked = random.uniform(0, min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT))  # noqa: S311 - no secret
+        return asked if asked < remaining else None
+
+    def too_late(self, seconds: float) -> DeadlineExceededError:
+        """The error of a call whose time is over."""
+        return DeadlineExceededError(
+            f"No answer within {seconds:g} seconds from {self.url}.", remedy="Try again, or give a longer timeout."
+        )
 
     def __repr__(self) -> str:
         return f"account={self.account!r}, url={self.url!r}, signer={self._signer!r}"
@@ -170,15 +193,24 @@ def _account(account: str | uuid.UUID) -> str:
 
 
 def _base_url(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in ("https", "http") or not url.hostname or url.query or url.fragment or url.username:
-        raise ConfigurationError("The base URL is not understood.", remedy=f"Write it as {BASE_URL}.")
-    if url.scheme == "http" and not _is_loopback(url.hostname):
+    problem = ConfigurationError("The base URL is not understood.", remedy=f"Write it as {BASE_URL}.")
+    try:
+        url = urlsplit(text)
+        # Raise ValueError or UnicodeError for ports and hosts that cannot be.
+        port, host = url.port, (url.hostname or "").encode("idna").decode("ascii")
+    except ValueError:
+        raise problem from None
+    if url.scheme not in ("https", "http") or not host or url.query or url.fragment or "@" in url.netloc:
+        raise problem
+    if not text.isascii() and not url.path.isascii():
+        raise problem
+    if url.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(
-            f"The base URL of {url.hostname} is plain http: whoever listens could ask in your name for ever.",
+            f"The base URL of {host} is plain http: whoever listens could ask in your name for ever.",
             remedy="Write https://. Plain http is for this machine itself (127.0.0.1, localhost).",
         )
-    return text.rstrip("/")
+    host = f"[{host}]" if ":" in host else host
+    return f"{url.scheme}://{host}{'' if port is None else f':{port}'}{url.path.rstrip('/')}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -220,8 +252,9 @@ def _refusal(body: bytes) -> tuple[str, dict[str, tuple[str, ...]]]:
         return "", {}
 
 
-def _retry_after(text: str) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, from a number of them or an HTTP date; None when it is neither."""
+    text = headers.get("retry-after", "")
     if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
         return float(text)
     try:

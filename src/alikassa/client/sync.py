@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Self
-
-import stamina
 
 from alikassa.client.core import ATTEMPTS, BASE_URL, TIMEOUT, Core
 from alikassa.client.transport import PoolTransport
-from alikassa.errors import DeadlineExceededError
+from alikassa.errors import AlikassaError, DeadlineExceededError
 
 if TYPE_CHECKING:
     import os
@@ -66,23 +65,20 @@ class Client:
         seconds = core.timeout if timeout is None else timeout
         deadline = time.monotonic() + seconds
         outgoing = core.outgoing()
-        last: Exception | None = None
-
-        def again(error: Exception) -> bool | float:
-            nonlocal last
-            last = error
-            return core.wait(error, deadline - time.monotonic())
-
-        try:
-            for attempt in stamina.retry_context(again, attempts=core.attempts, timeout=seconds):
-                with attempt:
-                    incoming = self._transport.send(outgoing, deadline)
-                    return core.understand(incoming.status, incoming.headers, incoming.body)
-        except DeadlineExceededError:
-            raise DeadlineExceededError(
-                f"No answer within {seconds:g} seconds from {core.url}.", remedy="Try again, or give a longer timeout."
-            ) from last
-        raise AssertionError("unreachable")  # the last attempt's error is raised
+        last: AlikassaError | None = None
+        for attempt in count(1):
+            try:
+                incoming = self._transport.send(outgoing, deadline)
+                return core.understand(incoming.status, incoming.headers, incoming.body)
+            except DeadlineExceededError:
+                raise core.too_late(seconds) from last
+            except AlikassaError as error:
+                last = error
+                wait = core.wait(error, attempt, deadline - time.monotonic())
+                if wait is None:
+                    raise
+            time.sleep(wait)
+        raise AssertionError  # the loop ends by itself
 
     def close(self) -> None:
         """Close the connections. A closed client opens new ones when asked again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import ssl
 import threading
@@ -9,9 +10,10 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import anyio.lowlevel
 import httpcore2
 
 from alikassa.client.core import LONGEST_ANSWER, network_error
@@ -91,18 +93,28 @@ class PoolTransport:
 
 
 class AsyncPoolTransport:
-    """Keeps connections within one event loop."""
+    """Keeps connections, those of the event loop in which it was asked last."""
 
     def __init__(self, url: str, ca_bundle: str | os.PathLike[str] | None, proxy: str | None) -> None:
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=_tls(ca_bundle),
-            proxy=_proxy(url, proxy),
+        self._tls = _tls(ca_bundle)
+        self._proxy = _proxy(url, proxy)
+        self._loop: object = None
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> httpcore2.AsyncConnectionPool:
+        return httpcore2.AsyncConnectionPool(
+            ssl_context=self._tls,
+            proxy=self._proxy,
             max_connections=_MOST_CONNECTIONS,
             max_keepalive_connections=_MOST_IDLE,
             keepalive_expiry=_IDLE_SECONDS,
         )
 
     async def send(self, outgoing: Outgoing, /) -> Incoming:
+        loop = anyio.lowlevel.current_token()
+        if self._loop != loop:
+            # Connections of an event loop that has ended are of no use in this one, and cannot be closed in it.
+            self._loop, self._pool = loop, self._new_pool()
         request = _request(outgoing, None)
         try:
             response = await self._pool.handle_async_request(request)
@@ -157,22 +169,40 @@ class _DeadlineBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore2.NetworkStream:
-        try:
-            # One address after the other, each with what is left; the library would give each the whole.
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
-        for place, (*_, address) in enumerate(found):
+        addresses = self._resolve(host, port)
+        for place, address in enumerate(addresses):
+            left = len(addresses) - place
+            remaining = self.remaining()
             try:
-                stream = self._backend.connect_tcp(
-                    str(address[0]), port, self.remaining(), local_address, socket_options
-                )
+                # A fair share for each: one address that does not answer must leave time for the others.
+                share = None if remaining is None else remaining / left
+                stream = self._backend.connect_tcp(address, port, share, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                if place == len(found) - 1:
+                if left == 1:
                     raise
                 continue
             return _DeadlineStream(stream, self)
         raise httpcore2.ConnectError(f"{host} has no address")
+
+    def _resolve(self, host: str, port: int) -> list[str]:
+        """The host's addresses. The system's resolver knows no time limit, so a thread waits for it."""
+        results: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
+
+        def resolve() -> None:
+            try:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                results.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+            except (OSError, UnicodeError) as error:
+                results.put(OSError(str(error)))
+
+        threading.Thread(target=resolve, name="alikassa resolver", daemon=True).start()
+        try:
+            found = results.get(timeout=self.remaining())
+        except queue.Empty:
+            raise httpcore2.ConnectTimeout(f"{host} was not resolved in time") from None
+        if isinstance(found, OSError):
+            raise httpcore2.ConnectError(str(found)) from found
+        return found
 
     def sleep(self, seconds: float) -> None:
         self._backend.sleep(seconds)
@@ -242,17 +272,25 @@ def _tls(ca_bundle: str | os.PathLike[str] | None) -> ssl.SSLContext:
 def _proxy(url: str, proxy: str | None) -> httpcore2.Proxy | None:
     """The proxy that is asked for, or the environment's (HTTPS_PROXY, NO_PROXY) for this address."""
     target = urlsplit(url)
+    if target.scheme == "http":
+        # To this machine itself. Through a proxy, `Sign` would travel where everybody on the way can read it.
+        if proxy:
+            raise ConfigurationError("A proxy is for https only.", remedy="Leave proxy out, or write https://.")
+        return None
     if proxy is None:
-        bypassed = proxy_bypass(target.hostname or "")
-        proxy = None if bypassed else getproxies().get(target.scheme)
+        proxy = None if proxy_bypass(target.hostname or "") else getproxies().get("https")
     if not proxy:
         return None
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname:
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError("The proxy is not understood.", remedy="Write it as http://host:port.")
     auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
-    return httpcore2.Proxy(bare, auth=auth)
+    shown = f"[{host}]" if ":" in host else host
+    return httpcore2.Proxy(f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}", auth=auth)
 
 
 _FAILURES = (

@@ -60,6 +60,13 @@ class Balance:
     pending_payouts: Decimal | None
     raw: bytes = field(repr=False, compare=False)
 
+    def __str__(self) -> str:
+        pending = "not told" if self.pending_payouts is None else f"{self.pending_payouts:f}"
+        return (
+            f"{self.balance:f} {self.currency}, hold {self.hold:f}, rolling reserve {self.rolling_reserve:f},"
+            f" pending payouts {pending}"
+        )
+
 
 def encode_balance(currency: str, balance: str, hold: str, rolling_reserve: str, pending_payouts: str) -> bytes:
     """The body of a 200: five fields in the page's order. Amounts are text with eight decimals, not escaped."""
