@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,12 @@ def test_a_key_without_protection_is_read() -> None:
     assert load_private_key(pem, b"unused").key_size == 2048
 
 
+def _product_frames(error: BaseException) -> str:
+    """The variables of every frame of the traceback, but for this test's own."""
+    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+    return repr([frame.locals for frame in frames if frame.filename != __file__])
+
+
 def _damaged() -> bytes:
     # In the modulus. Damage to one of the private numbers alone OpenSSL makes good from the others.
     lines = openssl("genrsa", "-traditional", "2048").splitlines()
@@ -97,7 +104,7 @@ def test_unusable_private_keys_are_refused_with_the_cause(
     pem = make()
     with pytest.raises(CertificateError, match=says) as caught:
         load_private_key(pem, passphrase)
-    told = f"{caught.value} {caught.value.remedy}"
+    told = f"{caught.value} {caught.value.remedy} {_product_frames(caught.value)}"
     assert "correct horse" not in told
     assert not any(len(line) > 30 and line.decode("latin-1") in told for line in pem.splitlines())
 

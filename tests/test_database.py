@@ -16,7 +16,8 @@ from alembic.runtime.migration import MigrationContext
 
 from alikassa.errors import ConfigurationError, DatabaseError, DatabaseMissingError, DatabaseVersionError
 from alikassa.ledger import migrate
-from alikassa.ledger.database import Address, Database
+from alikassa.ledger.address import Address
+from alikassa.ledger.database import Database
 from alikassa.ledger.privileges import grant_server
 from alikassa.ledger.registry import Registry
 from alikassa.ledger.schema import GROWING, IMMUTABLE, REVISION, metadata
@@ -144,7 +145,11 @@ def test_other_counts_of_lanes_are_refused(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "books.db", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "sqlite://host/books.db", "http://x", "::"],
+    [
+        *("", "books.db", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "sqlite://host/books.db", "http://x"),
+        *("::", "postgresql://host:abc/db", "postgresql://host:99999/db", "postgresql://[::1/db"),
+        *("postgresql://me:sec@ret@host/db", "sqlite:///books.db?timeout=1"),
+    ],
 )
 def test_urls_that_name_no_database_are_refused(url: str) -> None:
     """A URL that is not understood is a configuration error that shows how to write one."""
@@ -155,8 +160,8 @@ def test_urls_that_name_no_database_are_refused(url: str) -> None:
 
 def test_passwords_are_not_shown() -> None:
     """An address prints itself without its password."""
-    address = Address.parse("postgresql://me:s3cret@127.0.0.1:1/books")
-    assert "s3cret" not in f"{address}"
+    for url in ("postgresql://me:s3cret@127.0.0.1:1/books", "postgresql://127.0.0.1:1/books?user=me&password=s3cret"):
+        assert "s3cret" not in f"{Address.parse(url)} {Address.parse(url)!r}"
 
 
 def test_a_postgresql_that_is_not_there_is_told(unused_port: int) -> None:
@@ -197,11 +202,11 @@ def test_booked_rows_cannot_be_changed(shop: Shop, table: sa.Table, change: str)
     [
         "INSERT OR REPLACE INTO postings SELECT lane, account_id, sequence, line, bucket, '1.00000000' FROM postings",
         "REPLACE INTO journal_entries SELECT lane, account_id, sequence, id, kind, reference, 'forged', content,"
-        " effective_at, recorded_at FROM journal_entries",
+        " lines, effective_at, recorded_at FROM journal_entries",
         "INSERT OR REPLACE INTO journal_entries SELECT lane, account_id, sequence + 100, '0' || id, kind, reference,"
-        " 'forged', content, effective_at, recorded_at FROM journal_entries",
+        " 'forged', content, lines, effective_at, recorded_at FROM journal_entries",
         "INSERT OR REPLACE INTO journal_entries SELECT lane, account_id, sequence + 100, id, kind, reference || 'x',"
-        " 'forged', content, effective_at, recorded_at FROM journal_entries",
+        " 'forged', content, lines, effective_at, recorded_at FROM journal_entries",
     ],
 )
 @pytest.mark.parametrize("recursive", ["ON", "OFF"])
@@ -246,6 +251,14 @@ def test_the_serving_role_can_serve_and_book_but_not_change(
             await Registry(database).revoke_certificate((await Registry(database).certificates())[0].id)
 
     asyncio.run(revoke())
+    for statement in (
+        "UPDATE accounts SET currency = 'USD'",
+        "UPDATE accounts SET merchant_id = merchant_id",
+        "UPDATE certificates SET public_key = ''",
+        "DELETE FROM merchants",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            on_postgresql(as_role, statement)
     for table in IMMUTABLE:
         on_postgresql(postgresql_url, f"ALTER TABLE {table.name} DISABLE TRIGGER USER")
         for change in (*CHANGES, "TRUNCATE {table}"):
@@ -267,13 +280,47 @@ def test_rights_go_to_a_role_that_exists(postgresql_url: str, sqlite_url: str) -
         asyncio.run(grant(sqlite_url))
 
 
+def refused(url: str, statement: str) -> None:
+    """The database refuses the statement, in the words of a guard of ours or of a check."""
+    if url.startswith("sqlite"):
+        with pytest.raises(sqlite3.IntegrityError):
+            on_sqlite(url, statement)
+    else:
+        with pytest.raises((asyncpg.RestrictViolationError, asyncpg.CheckViolationError)):
+            on_postgresql(url, statement)
+
+
+@pytest.mark.parametrize("line", [2, 99, -1])
+def test_a_booked_entry_takes_no_more_postings(shop: Shop, line: int) -> None:
+    """An entry has the postings that it was booked with; adding one to it would change it."""
+    amount = "'1.00000000'" if shop.database.startswith("sqlite") else "1"
+    refused(
+        shop.database,
+        "INSERT INTO postings (lane, account_id, sequence, line, bucket, amount)"
+        f" SELECT lane, id, 1, {line}, 'balance', {amount} FROM accounts",
+    )
+
+
+def test_the_database_itself_keeps_revoked_certificates_revoked(shop: Shop) -> None:
+    """Whatever program tries to bring one back."""
+    run = on_sqlite if shop.database.startswith("sqlite") else on_postgresql
+    run(shop.database, "UPDATE certificates SET state = 'revoked', revoked_at = created_at")
+    refused(shop.database, "UPDATE certificates SET state = 'active', revoked_at = NULL")
+
+
+@pytest.mark.parametrize("text", ["junk", "1.0", "1", "1.000000000", "1e3", ".00000000", ""])
+def test_sqlite_keeps_amounts_in_their_form(sqlite_shop: Shop, text: str) -> None:
+    """An amount is text there: digits, a point and eight decimals, and nothing else gets in."""
+    refused(sqlite_shop.database, f"UPDATE accounts SET balance = '{text}'")
+
+
+def test_a_new_sqlite_file_is_for_its_owner(sqlite_url: str) -> None:
+    """Nobody else on the machine reads the books."""
+    opened(sqlite_url, create=True)
+    assert Path(sqlite_url.removeprefix("sqlite:///")).stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("bucket", ["hold", "rolling_reserve", "pending_payouts"])
 def test_the_database_itself_keeps_buckets_from_falling_below_zero(shop: Shop, bucket: str) -> None:
     """A last line behind the rules: no program writes a negative hold, reserve or pending sum."""
-    statement = f"UPDATE accounts SET {bucket} = '-0.00000001'"
-    if shop.database.startswith("sqlite"):
-        with pytest.raises(sqlite3.IntegrityError):
-            on_sqlite(shop.database, statement)
-    else:
-        with pytest.raises(asyncpg.CheckViolationError):
-            on_postgresql(shop.database, statement)
+    refused(shop.database, f"UPDATE accounts SET {bucket} = '-0.00000001'")

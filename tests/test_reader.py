@@ -16,10 +16,11 @@ from alikassa.errors import DatabaseError
 from alikassa.ledger.books import Books
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Adjustment, Bucket, Purpose
-from alikassa.ledger.reader import MOST_JOINED, AccountReader, ActiveCertificate, Standing, open_reader
+from alikassa.ledger.reader import MOST_JOINED, AccountReader, ActiveCertificate, Standing, reader_for
 from alikassa.ledger.reader_postgresql import PostgresqlReader
 from alikassa.ledger.reader_sqlite import SqliteReader
 from alikassa.ledger.registry import Registry
+from alikassa.protocol import archive
 from alikassa.protocol.certificates import load_public_key
 from conftest import PAGE_ACCOUNT, Shop, open_shop
 
@@ -44,16 +45,20 @@ async def database(shop_here: Shop) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def reader(database: Database) -> AsyncIterator[AccountReader]:
-    opened = await open_reader(database)
+    opened = reader_for(database)
     yield opened
     await opened.close()
+
+
+def der(folder: Path) -> bytes:
+    return load_public_key((folder / "public.pem").read_bytes()).der
 
 
 async def test_an_account_is_read_with_its_payout_certificate(shop_here: Shop, reader: AccountReader) -> None:
     """Four amounts with eight decimals, and the active payout certificate; the payment one may not ask."""
     assert await reader.find(PAGE_ACCOUNT) == Standing(
         *("RUB", "93.84000000", "0.00000000", "0.00000000", "1234.00000000"),
-        certificates=(ActiveCertificate(shop_here.payout_certificate, sha1_allowed=True),),
+        certificates=(ActiveCertificate(shop_here.payout_certificate, True, der(shop_here.payout)),),
     )
 
 
@@ -69,15 +74,14 @@ async def test_a_change_shows_in_the_next_read(shop_here: Shop, database: Databa
     payout = uuid.UUID(shop_here.payout_certificate)
     await Books(database).adjust(Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.HOLD, 1, "r", "a test"))
     await registry.allow_sha1(payout, allowed=False)
-    key = load_public_key((shop_here.payment / "public.pem").read_bytes())
-    await registry.revoke_certificate(uuid.UUID(shop_here.payment_certificate))
+    key = archive.generate().public_key
     second = await registry.add_certificate(uuid.UUID(shop_here.merchant), Purpose.PAYOUT, key)
     found = await reader.find(PAGE_ACCOUNT)
     assert found is not None
     assert found.hold == "0.00000001"
     assert set(found.certificates) == {
-        ActiveCertificate(str(payout), sha1_allowed=False),
-        ActiveCertificate(str(second.id), sha1_allowed=True),
+        ActiveCertificate(str(payout), False, der(shop_here.payout)),
+        ActiveCertificate(str(second.id), True, key.der),
     }
     await registry.revoke_certificate(payout)
     await registry.revoke_certificate(second.id)
@@ -122,12 +126,6 @@ async def test_a_request_that_is_given_up_harms_no_other(reader: AccountReader) 
     assert found[0] == found[2]
 
 
-async def test_public_keys_are_read_by_certificate(shop_here: Shop, reader: AccountReader) -> None:
-    """The key of a certificate is the public half that was registered."""
-    der = load_public_key((shop_here.payout / "public.pem").read_bytes()).der
-    assert await reader.public_keys([shop_here.payout_certificate]) == {shop_here.payout_certificate: der}
-
-
 async def test_a_file_that_goes_away_and_comes_back(sqlite_url: str, archives: Callable[[str], Path]) -> None:
     """While the SQLite file is gone reads fail, and are not answered from an empty one; back, they work again."""
     await open_shop(sqlite_url, archives("payout"), archives("payment"))
@@ -136,24 +134,49 @@ async def test_a_file_that_goes_away_and_comes_back(sqlite_url: str, archives: C
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     async with await Database.open(sqlite_url) as database:
-        reader = await open_reader(database)
+        reader = reader_for(database)
+        assert await reader.find(PAGE_ACCOUNT) is not None
         away = file.rename(file.with_suffix(".away"))
+        reader._look_at = 0.0  # type: ignore[attr-defined] # as if a second had passed
         with pytest.raises(DatabaseError):
             await reader.find(PAGE_ACCOUNT)
         with pytest.raises(DatabaseError):
             await reader.ping()
         assert not file.exists()
         away.rename(file)
+        await reader.ping()
         assert await reader.find(PAGE_ACCOUNT) is not None
         await reader.ping()
         await reader.close()
+
+
+async def test_a_file_put_in_the_place_of_another(sqlite_url: str, archives: Callable[[str], Path]) -> None:
+    """A copy that is restored over the books is what is read from then on, not the file that it replaced."""
+    await open_shop(sqlite_url, archives("payout"), archives("payment"))
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    with sqlite3.connect(file) as connection:
+        connection.execute(f"VACUUM INTO '{file}.copy'")
+    connection.close()
+    async with await Database.open(sqlite_url) as database:
+        reader = reader_for(database)
+        await Books(database).adjust(Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.HOLD, 1, "r", "a test"))
+        before = await reader.find(PAGE_ACCOUNT)
+        Path(f"{file}.copy").replace(file)
+        for log in ("-wal", "-shm"):
+            Path(f"{file}{log}").unlink(missing_ok=True)
+        await reader.ping()
+        after = await reader.find(PAGE_ACCOUNT)
+        await reader.close()
+    assert before is not None
+    assert after is not None
+    assert (before.hold, after.hold) == ("0.00000001", "0.00000000")
 
 
 async def test_a_killed_connection_is_replaced(postgresql_url: str, archives: Callable[[str], Path]) -> None:
     """When PostgreSQL ends our connections, the reads under way fail and the next ones work."""
     await open_shop(postgresql_url, archives("payout"), archives("payment"))
     async with await Database.open(postgresql_url) as database:
-        reader = await open_reader(database)
+        reader = reader_for(database)
         assert await reader.find(PAGE_ACCOUNT) is not None
         other = await asyncpg.connect(postgresql_url)
         await other.execute(
@@ -176,8 +199,10 @@ async def test_reads_may_not_write(postgresql_url: str, archives: Callable[[str]
     """The readers' connections are read-only, whatever statement a defect might send."""
     await open_shop(postgresql_url, archives("payout"), archives("payment"))
     async with await Database.open(postgresql_url) as database:
-        reader = await open_reader(database)
+        reader = reader_for(database)
         assert isinstance(reader, PostgresqlReader)
+        await reader.find(PAGE_ACCOUNT)
+        assert reader._connection is not None
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-            await reader._pool.execute("UPDATE accounts SET hold = 1")
+            await reader._connection.execute("UPDATE accounts SET hold = 1")
         await reader.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ async def test_a_certificate_is_kept_as_it_was_registered(
 
 
 async def test_a_revoked_certificate_stays_revoked(registry: Registry, merchant: Merchant, key: PublicKey) -> None:
-    """Revoking is final: again changes nothing, and the same key does not come back for that purpose."""
+    """Revoking is final: again changes nothing, and the same key does not come back."""
     added = await registry.add_certificate(merchant.id, Purpose.PAYOUT, key)
     revoked = await registry.revoke_certificate(added.id)
     assert revoked.state is CertificateState.REVOKED
@@ -66,15 +67,14 @@ async def test_a_revoked_certificate_stays_revoked(registry: Registry, merchant:
         await registry.add_certificate(merchant.id, Purpose.PAYOUT, key)
 
 
-async def test_a_key_registered_for_the_wrong_purpose_can_be_put_right(
-    registry: Registry, merchant: Merchant, key: PublicKey
-) -> None:
-    """Active, a key has one purpose; revoked for one, it may be registered for the other."""
-    mistaken = await registry.add_certificate(merchant.id, Purpose.PAYMENT, key)
+async def test_a_key_has_one_purpose(registry: Registry, merchant: Merchant, key: PublicKey) -> None:
+    """Registered for one purpose, a key is refused for the other, revoked or not."""
+    first = await registry.add_certificate(merchant.id, Purpose.PAYMENT, key)
     with pytest.raises(ConflictError, match="active payment"):
         await registry.add_certificate(merchant.id, Purpose.PAYOUT, key)
-    await registry.revoke_certificate(mistaken.id)
-    assert (await registry.add_certificate(merchant.id, Purpose.PAYOUT, key)).purpose is Purpose.PAYOUT
+    await registry.revoke_certificate(first.id)
+    with pytest.raises(ConflictError, match="revoked, as payment"):
+        await registry.add_certificate(merchant.id, Purpose.PAYOUT, key)
 
 
 async def test_active_certificates_of_a_purpose_are_bounded(
@@ -125,6 +125,16 @@ async def test_a_uuid_is_opened_once(registry: Registry, merchant: Merchant) -> 
     other = await registry.add_merchant("Other")
     with pytest.raises(ConflictError):
         await registry.open_account(other.id, "RUB", account.id)
+
+
+async def test_a_uuid_asked_for_twice_at_once_is_opened_once(registry: Registry, merchant: Merchant) -> None:
+    """Two merchants that race for a uuid: one gets it, the other is told."""
+    other = await registry.add_merchant("Other")
+    account = uuid.uuid4()
+    results = await asyncio.gather(
+        *(registry.open_account(owner.id, "RUB", account) for owner in (merchant, other)), return_exceptions=True
+    )
+    assert sorted(type(result).__name__ for result in results) == ["Account", "ConflictError"]
 
 
 async def test_what_belongs_to_nobody_is_refused(registry: Registry, key: PublicKey) -> None:

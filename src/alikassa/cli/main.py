@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 import warnings
 
@@ -51,6 +51,10 @@ EXIT_CODES: tuple[tuple[type[errors.AlikassaError], int], ...] = (
 
 def main() -> None:
     """Run the command that `sys.argv` names and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal cannot show must not end a command that has done its work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda text, *_, **__: message(f"warning: {text}")
     try:
         app()
@@ -59,10 +63,6 @@ def main() -> None:
         sys.exit(next(code for kind, code in EXIT_CODES if isinstance(error, kind)))
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _SERVER_PACKAGES:
             raise

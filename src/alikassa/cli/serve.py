@@ -42,12 +42,16 @@ def serve(
     ] = ErrorsChoice.UNIFORM,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that answer.")] = 1,
     body_seconds: Annotated[
-        float, typer.Option("--body-seconds", min=0.1, help="A body must have arrived by then, or is answered 408.")
+        float,
+        typer.Option("--body-seconds", min=0.1, max=3600, help="A body must arrive by then, or is answered 408."),
     ] = 10,
     header_seconds: Annotated[
         float,
         typer.Option(
-            "--header-seconds", min=0.1, help="Headers must arrive by then; also how long a connection may idle."
+            "--header-seconds",
+            min=0.1,
+            max=3600,
+            help="Headers must arrive by then; a connection may idle so long.",
         ),
     ] = 10,
     shutdown_seconds: Annotated[

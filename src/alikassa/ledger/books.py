@@ -20,7 +20,10 @@ __all__ = ["Booked", "Books"]
 
 @dataclass(frozen=True)
 class Booked:
-    """A committed entry and the account after it. `repeated`: the reference had been booked before, the same."""
+    """A committed entry, and the account as it stands now.
+
+    `repeated`: the entry had been booked before, by the same command; others may have followed it.
+    """
 
     entry: JournalEntry
     account: Account
@@ -37,7 +40,7 @@ class Books:
     async def adjust(self, command: Adjustment) -> Booked:
         """Book an adjustment.
 
-        A reference is claimed for ever by success only: the same command again gives the first result, the same
+        A reference is claimed for ever by success only: the same command again gives the entry it made, the same
         reference with other content is a ConflictError, and a refusal (see `rules`) leaves it free.
         """
         rules.check(command)

@@ -19,7 +19,10 @@ _RIGHTS = (
     (settings, "SELECT"),
     (merchants, "SELECT, INSERT, UPDATE (name)"),
     (certificates, "SELECT, INSERT, UPDATE (state, revoked_at, sha1_allowed)"),
-    (accounts, "SELECT, INSERT, UPDATE"),
+    (
+        accounts,
+        "SELECT, INSERT, UPDATE (balance, hold, rolling_reserve, pending_payouts, sequence, recorded_at)",
+    ),
     (journal_entries, "SELECT, INSERT"),
     (postings, "SELECT, INSERT"),
 )

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable
 
     from alikassa.ledger.database import Database
 
-__all__ = ["MOST_JOINED", "AccountReader", "ActiveCertificate", "Standing", "open_reader"]
+__all__ = ["MOST_JOINED", "AccountReader", "ActiveCertificate", "Standing", "reader_for"]
 
-#: How many requests one read serves at most.
+#: How many accounts are read together at most.
 MOST_JOINED = 64
 
 
 class ActiveCertificate(msgspec.Struct, frozen=True, gc=False):
-    """An active payout certificate of the account's merchant."""
+    """An active payout certificate of the account's merchant. `public_key` is DER."""
 
     id: str
     sha1_allowed: bool
+    public_key: bytes
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -45,10 +46,6 @@ class AccountReader(Protocol):
         """The account with this uuid (its text, in small letters), as committed at this moment or later."""
         ...
 
-    async def public_keys(self, certificates: Iterable[str], /) -> dict[str, bytes]:
-        """The public keys (DER) of certificates by their ids. They never change."""
-        ...
-
     async def ping(self) -> None:
         """Raises when the database cannot answer."""
         ...
@@ -56,12 +53,12 @@ class AccountReader(Protocol):
     async def close(self) -> None: ...
 
 
-async def open_reader(database: Database) -> AccountReader:
-    """The reader for this database's engine."""
+def reader_for(database: Database) -> AccountReader:
+    """The reader for this database's engine. It connects when it is first asked."""
     if database.is_postgresql:
         from alikassa.ledger.reader_postgresql import PostgresqlReader
 
-        return await PostgresqlReader.open(database.address)
+        return PostgresqlReader(database.address)
     from alikassa.ledger.reader_sqlite import SqliteReader
 
     return SqliteReader(database.address)

@@ -4,25 +4,28 @@ the hop to another thread would."""
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import time
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alikassa.ledger.database import translate
+from alikassa.ledger.failures import translate
 from alikassa.ledger.ids import LANES
 from alikassa.ledger.reader import ActiveCertificate, Standing
 from alikassa.ledger.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from alikassa.ledger.database import Address
+    from alikassa.ledger.address import Address
 
 __all__ = ["SqliteReader"]
 
 # In WAL mode a reader waits for nobody but a writer that recovers the file after a crash. The whole event loop
 # waits with it, so not for long.
 _BUSY_SECONDS = 0.25
+# How often to see that the file is still the one that was opened.
+_LOOK_SECONDS = 1.0
 
 
 class SqliteReader:
@@ -30,7 +33,10 @@ class SqliteReader:
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self._file = Path(address.url.database or "")
         self._connection: sqlite3.Connection | None = None
+        self._opened = (0, 0)
+        self._look_at = 0.0
         self._waiting = Waiting()
 
     def find(self, account: str, /) -> asyncio.Future[Standing | None]:
@@ -56,29 +62,18 @@ class SqliteReader:
         for account in accounts:
             parameters += (int(account[-2:], 16) % LANES, account)
         found: dict[str, Standing] = {}
-        for id_, currency, balance, hold, reserve, pending, certificate, sha1 in self._execute(
+        for id_, currency, balance, hold, reserve, pending, *certificate in self._execute(
             _balances(len(accounts)), parameters
         ):
-            certificates: tuple[ActiveCertificate, ...] = (
-                (ActiveCertificate(certificate, bool(sha1)),) if certificate else ()
-            )
+            certificates = _active(*certificate)
             if id_ in found:
                 certificates = found[id_].certificates + certificates
             found[id_] = Standing(currency, balance, hold, reserve, pending, certificates)
         return found
 
-    async def public_keys(self, certificates: Iterable[str], /) -> dict[str, bytes]:
-        ids = list(certificates)
-        marks = ",".join("?" * len(ids))
-        statement = f"SELECT id, public_key FROM certificates WHERE id IN ({marks})"  # noqa: S608 - question marks
-        try:
-            return dict(self._execute(statement, ids))
-        except sqlite3.Error as error:
-            self._disconnect()
-            raise translate(self._address, error) from error
-
     async def ping(self) -> None:
         try:
+            self._look_again()
             self._execute("SELECT version_num FROM alembic_version", [])
         except sqlite3.Error as error:
             self._disconnect()
@@ -88,18 +83,32 @@ class SqliteReader:
         self._disconnect()
 
     def _execute(self, statement: str, parameters: list[Any]) -> list[Any]:
+        if time.monotonic() >= self._look_at:
+            self._look_again()
         connection = self._connection
         if connection is None:
             connection = self._connection = self._connect()
         return connection.execute(statement, parameters).fetchall()
 
+    def _look_again(self) -> None:
+        """Another file may have taken the place of the one that is open: a restored copy, say."""
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        identity = self._identity()
+        if identity != self._opened:
+            self._disconnect()
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self._file)
+        except OSError:
+            raise sqlite3.OperationalError("unable to open database file") from None
+        return found.st_dev, found.st_ino
+
     def _connect(self) -> sqlite3.Connection:
-        file = self._address.sqlite_file
         # mode=rw: a file that is gone must not come back empty.
-        if file is None or not file.exists():
-            raise sqlite3.OperationalError("unable to open database file")
+        self._opened = self._identity()
         connection = sqlite3.connect(
-            f"{file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+            f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
         )
         connection.execute("PRAGMA query_only = ON")
         return connection
@@ -110,8 +119,8 @@ class SqliteReader:
             self._connection = None
 
 
-def _active(certificate: str | None, sha1_allowed: int) -> tuple[ActiveCertificate, ...]:
-    return () if certificate is None else (ActiveCertificate(certificate, bool(sha1_allowed)),)
+def _active(id_: str | None, sha1_allowed: int, public_key: bytes) -> tuple[ActiveCertificate, ...]:
+    return () if id_ is None else (ActiveCertificate(id_, bool(sha1_allowed), public_key),)
 
 
 @cache
@@ -119,7 +128,8 @@ def _balances(count: int) -> str:
     # One statement for all that wait: its fixed cost (locks on the log's index) is three times that of a row.
     return (
         f"WITH asked (lane, id) AS (VALUES {','.join(['(?,?)'] * count)})"  # noqa: S608 - question marks
-        " SELECT a.id, a.currency, a.balance, a.hold, a.rolling_reserve, a.pending_payouts, c.id, c.sha1_allowed"
+        " SELECT a.id, a.currency, a.balance, a.hold, a.rolling_reserve, a.pending_payouts,"
+        " c.id, c.sha1_allowed, c.public_key"
         " FROM asked JOIN accounts a ON a.lane = asked.lane AND a.id = asked.id"
         " LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payout' AND c.state = 'active'"
     )

@@ -108,9 +108,8 @@ class Registry:
         async with self._database.write() as connection:
             if await store.lock_merchant(connection, merchant) is None:
                 raise _no_merchant(merchant)
-            if await store.find_account(connection, opened.id) is not None:
+            if not await store.insert_account(connection, opened):
                 raise ConflictError(f"The account {opened.id} is open already.", remedy="Choose another uuid.")
-            await store.insert_account(connection, opened)
         return opened
 
     async def accounts(self, merchant: uuid.UUID | None = None) -> list[Account]:
@@ -134,11 +133,10 @@ def _check_addition(certificate: Certificate, present: list[Certificate]) -> Non
                 f"This key is the merchant's active {one.purpose} certificate {one.id} already.",
                 remedy="Use a key of its own for each purpose.",
             )
-        if one.purpose is certificate.purpose:
-            raise ConflictError(
-                f"This key was revoked, as certificate {one.id}.",
-                remedy="A revoked key does not come back. Make a new one with: alikassa keygen DIR",
-            )
+        raise ConflictError(
+            f"This key was revoked, as {one.purpose} certificate {one.id}.",
+            remedy="A revoked key does not come back. Make a new one with: alikassa keygen DIR",
+        )
     if len(active) >= MOST_ACTIVE:
         raise ConflictError(
             f"The merchant has {MOST_ACTIVE} active {certificate.purpose} certificates, the most there may be.",

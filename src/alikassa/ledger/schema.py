@@ -78,7 +78,7 @@ certificates = Table(
     Column("public_key", LargeBinary, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("revoked_at", Moment),
-    UniqueConstraint("merchant_id", "purpose", "fingerprint"),
+    UniqueConstraint("merchant_id", "fingerprint"),
     Index(None, "merchant_id", "purpose", "state"),
 )
 
@@ -112,6 +112,7 @@ journal_entries = Table(
     Column("reference", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("content", LargeBinary, nullable=False),
+    Column("lines", SmallInteger, nullable=False),
     Column("effective_at", Moment, nullable=False),
     Column("recorded_at", Moment, nullable=False),
     PrimaryKeyConstraint("lane", "account_id", "sequence"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import (
@@ -153,19 +154,25 @@ def _account(row: Mapping[Any, Any]) -> Account:
     )
 
 
-async def insert_account(connection: AsyncConnection, account: Account) -> None:
-    await connection.execute(
-        accounts.insert().values(
-            lane=lane_of(account.id),
-            id=account.id,
-            merchant_id=account.merchant,
-            currency=account.currency,
-            sequence=account.sequence,
-            recorded_at=account.recorded_at,
-            opened_at=account.opened_at,
-            **{bucket.value: amount for bucket, amount in account.buckets.items()},
-        )
-    )
+async def insert_account(connection: AsyncConnection, account: Account) -> bool:
+    """Whether its uuid was free."""
+    try:
+        async with connection.begin_nested():
+            await connection.execute(
+                accounts.insert().values(
+                    lane=lane_of(account.id),
+                    id=account.id,
+                    merchant_id=account.merchant,
+                    currency=account.currency,
+                    sequence=account.sequence,
+                    recorded_at=account.recorded_at,
+                    opened_at=account.opened_at,
+                    **{bucket.value: amount for bucket, amount in account.buckets.items()},
+                )
+            )
+    except IntegrityError:
+        return False
+    return True
 
 
 async def find_account(connection: AsyncConnection, account: uuid.UUID) -> Account | None:
@@ -216,6 +223,7 @@ async def insert_entry(connection: AsyncConnection, entry: JournalEntry) -> None
             reference=entry.reference,
             reason=entry.reason,
             content=entry.content,
+            lines=len(entry.postings),
             effective_at=entry.effective_at,
             recorded_at=entry.recorded_at,
         )

@@ -114,12 +114,9 @@ def load(directory: Path) -> RSAPrivateKey:
             f"There is no folder {directory}.",
             remedy=f"Name the folder that holds {PRIVATE} and {PASSPHRASE}, or make one with: alikassa keygen DIR",
         )
-    pem = _read(directory / PRIVATE)
-    passphrase = _read(directory / PASSPHRASE) if (directory / PASSPHRASE).exists() else None
-    try:
-        return load_private_key(pem, passphrase)
-    except CertificateError as error:
-        raise CertificateError(f"{directory / PRIVATE}: {error}", remedy=error.remedy) from error
+    protected = (directory / PASSPHRASE).exists()
+    # The contents go into no variable here: some tools print those of a traceback.
+    return load_private_key(_read(directory / PRIVATE), _read(directory / PASSPHRASE) if protected else None)
 
 
 def _read(path: Path) -> bytes:

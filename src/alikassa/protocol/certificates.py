@@ -51,8 +51,17 @@ def load_private_key(pem: bytes, passphrase: bytes | None) -> rsa.RSAPrivateKey:
     """The private key in `pem`, traditional (BEGIN RSA PRIVATE KEY) or PKCS#8 (BEGIN ENCRYPTED PRIVATE KEY).
 
     The passphrase is tried as it stands and then without the newline at its end, which editors add. Raises
-    CertificateError; neither the key nor the passphrase is in its text.
+    CertificateError; neither the key nor the passphrase is in its text, nor in a variable of its traceback.
     """
+    try:
+        return _open_private_key(pem, passphrase)
+    except CertificateError as error:
+        problem = error
+    del pem, passphrase
+    raise problem.with_traceback(None) from None
+
+
+def _open_private_key(pem: bytes, passphrase: bytes | None) -> rsa.RSAPrivateKey:
     if b"-----BEGIN" not in pem:
         raise CertificateError("The private key is not a PEM file.", remedy="It starts with -----BEGIN.")
     if b"PUBLIC KEY-----" in pem or b"BEGIN CERTIFICATE-----" in pem:

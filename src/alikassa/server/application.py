@@ -6,9 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from alikassa.errors import AlikassaError
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # re-exported there for applications
+
+from alikassa.errors import DatabaseError
 from alikassa.ledger.database import Database
-from alikassa.ledger.reader import open_reader
+from alikassa.ledger.reader import reader_for
 from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.server.answers import Answer, problem
 from alikassa.server.balance import BalanceEndpoint
@@ -64,11 +66,11 @@ class Application:
         loop.run_until_complete(self.stop())
 
     async def start(self) -> None:
-        self._database = await Database.open(self._settings.database)
-        self._reader = await open_reader(self._database)
-        self._endpoint = BalanceEndpoint(
-            self._database, self._reader, Verifier(self._reader), self._log, self._settings.errors
-        )
+        # Unseen: the process that started this one has seen it. If it is away at this moment, that is answered
+        # request by request; a worker that would not start then would take the whole server with it.
+        self._database = Database.attach(self._settings.database)
+        self._reader = reader_for(self._database)
+        self._endpoint = BalanceEndpoint(self._database, self._reader, Verifier(), self._log, self._settings.errors)
         self._watch = asyncio.get_running_loop().create_task(self._end_stalled())
 
     async def stop(self) -> None:
@@ -80,7 +82,7 @@ class Application:
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         try:
             answer = await self._answer(scope, exchange)
-        except ConnectionError:
+        except ProtocolClosed:
             return  # whoever asked is gone
         except Exception:
             self._log.failed()
@@ -108,7 +110,7 @@ class Application:
         try:
             if length is None:
                 return await _gather(exchange)
-            if len(length) > len(str(LONGEST_BODY)) or int(length) > LONGEST_BODY:
+            if int(length) > LONGEST_BODY:
                 return _too_large()
             return await exchange()
         except asyncio.CancelledError:
@@ -116,8 +118,6 @@ class Application:
                 raise
             task.uncancel()
             return _too_late(self._settings.body_seconds)
-        except Exception as error:
-            raise ConnectionError from error
         finally:
             self._receiving.pop(task, None)
 
@@ -135,14 +135,17 @@ class Application:
     async def _ready(self) -> Answer:
         try:
             await self._reader.ping()
-        except AlikassaError as error:
-            self._log.database_failed(error)  # type: ignore[arg-type] # the reader raises no other
+        except DatabaseError as error:
+            self._log.database_failed(error)
             return problem(503, "Not ready.", remedy="The database does not answer.", headers=[("retry-after", "1")])
         return Answer.ok(b'{"status":"ready"}')
 
 
 async def _gather(exchange: Exchange) -> bytes | Answer:
-    """A body without a stated length: chunked, or none."""
+    """A body without a stated length: chunked, or none.
+
+    One that breaks off ends here as if it were whole; what is cut off, its signature does not match.
+    """
     body = bytearray()
     async for chunk in exchange:
         body += chunk

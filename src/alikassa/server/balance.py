@@ -71,7 +71,7 @@ class BalanceEndpoint:
             certificates = standing.certificates if standing is not None else ()
             if not self._verifier.recall(certificates, sign, body):
                 signature = decode_sign(sign)
-                verified = await self._verifier.verify(certificates, signature, body)
+                verified = self._verifier.verify(certificates, signature, body)
                 if verified is None:
                     return await self._refuse(uuid.UUID(account), signature, body)
                 wrong = _not_json(body)

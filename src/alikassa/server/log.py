@@ -21,6 +21,7 @@ __all__ = ["RequestLog", "configure_logging", "web_server_logging"]
 
 # Causes that wait to be worked out. When more are refused than can be looked up, some go without.
 _MOST_WAITING = 256
+_PAUSE_SECONDS = 0.02
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -91,6 +92,10 @@ class RequestLog:
                 self.refused(account, await cause())
             except DatabaseError as error:
                 self.database_failed(error)
+            except Exception:  # this log must outlive any defect in what it is told
+                self.failed()
+            # Working a cause out costs ten times an answer, and strangers ask for it without a key.
+            await asyncio.sleep(_PAUSE_SECONDS)
             if self._dropped and self._waiting.empty():
                 self._log.warning("refusals without a cause in this log", count=self._dropped)
                 self._dropped = 0

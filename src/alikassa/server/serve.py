@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 from functools import partial
@@ -21,7 +22,7 @@ from alikassa.server.log import RequestLog, configure_logging, web_server_loggin
 if TYPE_CHECKING:
     from alikassa.server.settings import Settings
 
-__all__ = ["free_port", "serve"]
+__all__ = ["find_address", "serve"]
 
 # A request's headers altogether, in bytes; past it the answer is 431. The least that the HTTP library takes.
 _LONGEST_HEADERS = 8192
@@ -29,16 +30,17 @@ _MOST_CONNECTIONS = 1024
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. The log names the URL once the port is taken.
+    """Serve until SIGTERM or SIGINT. The log names the URL when the workers are about to start.
 
     An empty database is given its tables. Raises ConfigurationError when a port, file or database cannot be used.
     """
     asyncio.run(_prepare_database(settings.database))
     _check_tls(settings)
-    port = free_port(settings.host, settings.port)
+    _raise_file_limit()
+    address, port = find_address(settings.host, settings.port)
     server = MPServer(
         "alikassa.server.application:Application",
-        address=settings.host,
+        address=address,
         port=port,
         interface=Interfaces.RSGI,
         workers=settings.workers,
@@ -61,7 +63,7 @@ def serve(settings: Settings) -> None:
         workers_kill_timeout=settings.shutdown_seconds,
     )
     scheme = "https" if settings.tls_cert else "http"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = f"[{address}]" if ":" in address else address
     configure_logging()
     log = RequestLog()
     server.on_startup(partial(log.serving, f"{scheme}://{host}:{port}", settings.workers))
@@ -75,8 +77,8 @@ async def _prepare_database(url: str) -> None:
         pass
 
 
-def free_port(host: str, port: int) -> int:
-    """The port itself, or a free one for 0. ConfigurationError when it cannot be had.
+def find_address(host: str, port: int) -> tuple[str, int]:
+    """The address and port to listen on: a name resolved, a free port for 0. ConfigurationError when not to be had.
 
     The workers bind with SO_REUSEPORT, which would quietly share a port with another server of the same user.
     """
@@ -85,12 +87,20 @@ def free_port(host: str, port: int) -> int:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-            return int(probe.getsockname()[1])
+            found = probe.getsockname()
     except OSError as error:
         raise ConfigurationError(
             f"Cannot listen on {host}:{port}: {error.strerror}.",
             remedy="See what holds the port (ss -ltnp), or choose another with --port; 0 takes a free one.",
         ) from error
+    return str(found[0]), int(found[1])
+
+
+def _raise_file_limit() -> None:
+    """As many open files as this process may have: every connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _check_tls(settings: Settings) -> None:
@@ -99,9 +109,10 @@ def _check_tls(settings: Settings) -> None:
     if settings.tls_cert is None or settings.tls_key is None:
         return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+        # A password is asked for by nobody: a server has no one to answer at its terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password=b"")
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(
             f"The TLS certificate {settings.tls_cert} with {settings.tls_key} cannot be used: {error.strerror}.",
-            remedy="Both are PEM files, the certificate with its chain, and the key belongs to it.",
+            remedy="Both are PEM files, the certificate with its chain; the key belongs to it and has no passphrase.",
         ) from error

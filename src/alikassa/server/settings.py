@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alikassa.server.balance import Errors
@@ -17,7 +17,7 @@ __all__ = ["Settings"]
 class Settings:
     """Settings of `alikassa serve`. Times are in seconds."""
 
-    database: str
+    database: str = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 1

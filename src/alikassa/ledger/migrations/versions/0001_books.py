@@ -39,11 +39,9 @@ def upgrade() -> None:
         sa.Column("revoked_at", Moment),
         sa.PrimaryKeyConstraint("id", name="certificates_pkey"),
         sa.ForeignKeyConstraint(["merchant_id"], ["merchants.id"], name="certificates_merchant_id_fkey"),
-        sa.UniqueConstraint(
-            "merchant_id", "purpose", "fingerprint", name="certificates_merchant_id_purpose_fingerprint_key"
-        ),
-        sa.CheckConstraint("purpose IN ('payment', 'payout')", name="certificates_purpose_check"),
-        sa.CheckConstraint("(state = 'active') = (revoked_at IS NULL)", name="certificates_state_check"),
+        sa.UniqueConstraint("merchant_id", "fingerprint", name="certificates_merchant_id_fingerprint_key"),
+        sa.CheckConstraint("purpose IN ('payment', 'payout')", name=op.f("certificates_purpose_check")),
+        sa.CheckConstraint("(state = 'active') = (revoked_at IS NULL)", name=op.f("certificates_state_check")),
     )
     op.create_index("certificates_merchant_id_purpose_state_idx", "certificates", ["merchant_id", "purpose", "state"])
     op.create_table(
@@ -61,7 +59,8 @@ def upgrade() -> None:
         sa.Column("opened_at", Moment, nullable=False),
         sa.PrimaryKeyConstraint("lane", "id", name="accounts_pkey"),
         sa.ForeignKeyConstraint(["merchant_id"], ["merchants.id"], name="accounts_merchant_id_fkey"),
-        *(_not_negative(bucket) for bucket in ("hold", "rolling_reserve", "pending_payouts")),
+        *_amounts("accounts", "balance", "hold", "rolling_reserve", "pending_payouts"),
+        *_not_negative("hold", "rolling_reserve", "pending_payouts"),
         sqlite_with_rowid=False,
     )
     op.create_index("accounts_merchant_id_idx", "accounts", ["merchant_id"])
@@ -75,6 +74,7 @@ def upgrade() -> None:
         sa.Column("reference", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
+        sa.Column("lines", sa.SmallInteger, nullable=False),
         sa.Column("effective_at", Moment, nullable=False),
         sa.Column("recorded_at", Moment, nullable=False),
         sa.PrimaryKeyConstraint("lane", "account_id", "sequence", name="journal_entries_pkey"),
@@ -95,6 +95,7 @@ def upgrade() -> None:
         sa.Column("line", sa.SmallInteger, nullable=False),
         sa.Column("bucket", sa.Text, nullable=False),
         sa.Column("amount", Amount, nullable=False),
+        *_amounts("postings", "amount"),
         sa.PrimaryKeyConstraint("lane", "account_id", "sequence", "line", name="postings_pkey"),
         sa.ForeignKeyConstraint(
             ["lane", "account_id", "sequence"],
@@ -103,19 +104,34 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
-    if op.get_bind().dialect.name == "postgresql":
-        _immutable_on_postgresql()
+    if _on_postgresql():
+        _guard_on_postgresql()
     else:
-        _immutable_on_sqlite()
+        _guard_on_sqlite()
 
 
-def _not_negative(bucket: str) -> sa.CheckConstraint:
-    # On SQLite an amount is text.
-    condition = f"{bucket} >= 0" if op.get_bind().dialect.name == "postgresql" else f"{bucket} NOT LIKE '-%'"
-    return sa.CheckConstraint(condition, name=f"accounts_{bucket}_check")
+def _on_postgresql() -> bool:
+    return op.get_bind().dialect.name == "postgresql"
 
 
-def _immutable_on_postgresql() -> None:
+def _amounts(table: str, *columns: str) -> list[sa.CheckConstraint]:
+    """On SQLite, where an amount is text: digits, a point and eight decimals, and nothing else."""
+    if _on_postgresql():
+        return []
+    form = "{0} NOT GLOB '*[^-.0-9]*' AND {0} GLOB '*[0-9].[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]'"
+    return [sa.CheckConstraint(form.format(column), name=op.f(f"{table}_{column}_form_check")) for column in columns]
+
+
+def _not_negative(*buckets: str) -> list[sa.CheckConstraint]:
+    condition = "{0} >= 0" if _on_postgresql() else "{0} NOT LIKE '-%'"
+    return [sa.CheckConstraint(condition.format(bucket), name=op.f(f"accounts_{bucket}_check")) for bucket in buckets]
+
+
+# What is booked stays as it is: no update, no delete, and no posting added to an entry that has all of its own.
+# What is revoked stays revoked.
+
+
+def _guard_on_postgresql() -> None:
     op.execute(
         "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "RAISE EXCEPTION 'table % is immutable', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$"
@@ -125,9 +141,29 @@ def _immutable_on_postgresql() -> None:
             f"CREATE TRIGGER {table}_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
+    # Once a statement, however many postings it adds.
+    op.execute(
+        "CREATE FUNCTION refuse_late_postings() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF EXISTS (SELECT 1 FROM added p JOIN journal_entries e USING (lane, account_id, sequence) "
+        "WHERE p.line < 0 OR p.line >= e.lines) THEN "
+        "RAISE EXCEPTION 'journal entries are immutable' USING ERRCODE = 'restrict_violation'; END IF; "
+        "RETURN NULL; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER postings_complete AFTER INSERT ON postings REFERENCING NEW TABLE AS added "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_late_postings()"
+    )
+    op.execute(
+        "CREATE FUNCTION refuse_revival() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'a revoked certificate stays revoked' USING ERRCODE = 'restrict_violation'; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER certificates_revoked BEFORE UPDATE OF state, revoked_at ON certificates FOR EACH ROW "
+        "WHEN (OLD.state = 'revoked') EXECUTE FUNCTION refuse_revival()"
+    )
 
 
-def _immutable_on_sqlite() -> None:
+def _guard_on_sqlite() -> None:
     # INSERT OR REPLACE deletes without firing delete triggers unless the connection asked for it with
     # recursive_triggers. A foreign program does not ask, so an insert is looked at before it can replace.
     taken = {
@@ -139,12 +175,20 @@ def _immutable_on_sqlite() -> None:
     }
     for table, same_key in taken.items():
         for event in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, 'table {table} is immutable'); END"
-            )
-        op.execute(
-            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same_key}) "
-            f"BEGIN SELECT RAISE(ABORT, 'table {table} is immutable'); END"
-        )
+            _refuse(table, f"no_{event.lower()}", event, f"table {table} is immutable")
+        exists = f"EXISTS (SELECT 1 FROM {table} WHERE {same_key})"
+        _refuse(table, "no_replace", "INSERT", f"table {table} is immutable", exists)
+    complete = (
+        "NEW.line < 0 OR NEW.line >= (SELECT lines FROM journal_entries"
+        " WHERE lane = NEW.lane AND account_id = NEW.account_id AND sequence = NEW.sequence)"
+    )
+    _refuse("postings", "complete", "INSERT", "journal entries are immutable", complete)
+    revoked = "OLD.state = 'revoked'"
+    _refuse("certificates", "revoked", "UPDATE OF state, revoked_at", "a revoked certificate stays revoked", revoked)
+
+
+def _refuse(table: str, name: str, event: str, message: str, condition: str = "1") -> None:
+    op.execute(
+        f"CREATE TRIGGER {table}_{name} BEFORE {event} ON {table} WHEN {condition} "
+        f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    )

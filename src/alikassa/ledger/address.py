@@ -1,0 +1,92 @@
+"""Where a database is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from alikassa.errors import ConfigurationError, DatabaseMissingError
+
+if TYPE_CHECKING:
+    import asyncpg
+
+__all__ = ["Address"]
+
+#: How long PostgreSQL may take to let us in, in seconds.
+CONNECT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """A database URL, read: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://...`.
+
+    For PostgreSQL the URL is handed to the driver as it stands, its parameters (`sslmode`, `host`) included.
+    Printed, it shows neither password nor parameters.
+    """
+
+    url: URL = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """ConfigurationError for anything else. The text is not repeated there: it may hold a password."""
+        try:
+            url = make_url(text)
+        except (ArgumentError, ValueError):
+            url = URL.create("none")
+        if url.drivername == "postgres":
+            url = url.set(drivername="postgresql")
+        sqlite = url.drivername == "sqlite"
+        understood = sqlite or url.drivername == "postgresql"
+        if not understood or (sqlite and (url.host or url.query)) or "@" in (url.host or "") or (url.port or 1) > 65535:
+            raise ConfigurationError(
+                "The database URL is not understood.",
+                remedy="Write sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name."
+                " In a password, write @ as %40 and / as %2F.",
+            )
+        if sqlite and url.database in (None, "", ":memory:"):
+            raise ConfigurationError("The database URL names no file.", remedy="Write sqlite:///books.db.")
+        return cls(url)
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The SQLite file, None on PostgreSQL."""
+        return Path(self.url.database or "") if self.url.drivername == "sqlite" else None
+
+    def find_file(self, *, create: bool) -> None:
+        """See that the SQLite file is there. A new one is for its owner only, as the log and index beside it will be.
+
+        Raises DatabaseMissingError when there is none and none is to be made.
+        """
+        file = self.sqlite_file
+        if file is None or file.exists():
+            return
+        if not create or not file.parent.is_dir():
+            raise DatabaseMissingError(
+                f"There is no database at {self}.",
+                remedy="Check the URL. `alikassa serve` and `alikassa merchant add` make a new one"
+                " in a folder that exists.",
+            )
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+
+    async def connect(self, **settings: Any) -> asyncpg.Connection:
+        """A connection of the PostgreSQL driver's own."""
+        import asyncpg
+
+        return await asyncpg.connect(self.dsn, timeout=CONNECT_SECONDS, **settings)
+
+    @property
+    def dsn(self) -> str:
+        """The URL with its password: never print it."""
+        return self.url.render_as_string(hide_password=False)
+
+    def __str__(self) -> str:
+        if self.url.drivername == "sqlite":
+            return f"sqlite:///{self.url.database}"
+        user = f"{self.url.username}@" if self.url.username else ""
+        port = f":{self.url.port}" if self.url.port else ""
+        return f"postgresql://{user}{self.url.host or ''}{port}/{self.url.database or ''}"

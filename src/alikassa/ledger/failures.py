@@ -1,0 +1,80 @@
+"""The drivers' errors, turned into ours: what happened and what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from alikassa.errors import DatabaseError, DatabaseMissingError, DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from alikassa.ledger.address import Address
+
+__all__ = ["DRIVER_ERRORS", "translate"]
+
+#: What the drivers raise. The last is what a connection says that was cut off while it was handed out.
+DRIVER_ERRORS = (
+    SQLAlchemyError,
+    sqlite3.Error,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+
+def translate(address: Address, error: Exception) -> DatabaseError:
+    """Our error for a driver's. Its text names the database and a remedy; the driver's stays in the chain."""
+    cause: BaseException = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    # SQLAlchemy's asyncpg dialect wraps the driver's own error once more.
+    cause = cause.__cause__ or cause
+    text = str(cause).partition("\n")[0]
+    if isinstance(cause, TimeoutError):
+        return DatabaseUnavailableError(f"The database at {address} does not answer in time.")
+    if isinstance(cause, sqlite3.Error):
+        return _sqlite(address, cause, text)
+    if isinstance(cause, asyncpg.InvalidCatalogNameError):
+        return DatabaseMissingError(f"There is no database at {address}.", remedy="Make it with: createdb NAME")
+    if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError):
+        return DatabaseError(
+            f"The database at {address} does not let us in: {text}.", remedy="Check user and password."
+        )
+    if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+        return DatabaseError(
+            f"The database at {address} does not permit this: {text}.",
+            remedy="Use the role that owns the tables, or run: alikassa database grant ROLE --database URL",
+        )
+    if isinstance(cause, _AWAY):
+        return DatabaseUnavailableError(
+            f"The database at {address} cannot be reached: {text or type(cause).__name__}.",
+            remedy="See that it runs and that host and port are right.",
+        )
+    return DatabaseError(f"The database at {address} failed: {text}.")
+
+
+def _sqlite(address: Address, cause: sqlite3.Error, text: str) -> DatabaseError:
+    if "locked" in text:
+        return DatabaseUnavailableError(
+            f"The database at {address} is locked by another program.", remedy="Try again when that one is done."
+        )
+    if "not a database" in text or "malformed" in text:
+        return DatabaseMissingError(f"The file at {address} is not a SQLite database.", remedy="Check the URL.")
+    if "unable to open" in text:
+        return DatabaseMissingError(f"The database at {address} cannot be opened.", remedy="Check its permissions.")
+    if "readonly" in text:
+        return DatabaseError(f"The database at {address} cannot be written to.", remedy="Check its permissions.")
+    return DatabaseError(f"The database at {address} failed: {text}.")
+
+
+_AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
