@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from alikassa.errors import (
     AmountError,
+    BoundExceededError,
     ConflictError,
     InsufficientFundsError,
     InvalidInputError,
@@ -87,7 +88,7 @@ async def test_the_largest_amount_is_kept_to_the_last_unit(database: Database, a
     books = Books(database)
     await books.adjust(adjustment(account, BOUND - 1, "all"))
     assert (await stands(database, account))[Bucket.BALANCE] == BOUND - 1
-    with pytest.raises(AmountError):
+    with pytest.raises(BoundExceededError):
         await books.adjust(adjustment(account, 1, "one more"))
     await books.adjust(adjustment(account, 1 - BOUND, "and back"))
     assert (await stands(database, account))[Bucket.BALANCE] == 0

@@ -44,7 +44,7 @@ class Model:
         if total < 0:
             return "InsufficientFundsError"
         if total >= 10**26:
-            return "AmountError"
+            return "BoundExceededError"
         self.totals[bucket] = total
         self.references[reference] = (bucket, amount)
         return "booked"

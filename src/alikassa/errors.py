@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlikassaError",
     "AmountError",
+    "BoundExceededError",
     "CertificateError",
     "ConfigurationError",
     "ConflictError",
@@ -152,6 +153,10 @@ class InsufficientFundsError(AlikassaError):
         self.bucket = bucket
         self.asked = asked
         self.available = available
+
+
+class BoundExceededError(AlikassaError):
+    """A total would reach 10^18."""
 
 
 class InvariantError(AlikassaError):

@@ -43,7 +43,10 @@ def add(
             pem = file.read(64 * 1024)
     except OSError as error:
         raise CertificateError(f"Cannot read {public_pem}: {error.strerror}.") from error
-    key = load_public_key(pem)
+    try:
+        key = load_public_key(pem)
+    except CertificateError as error:
+        raise CertificateError(f"{public_pem}: {error}", remedy=error.remedy) from error
 
     added = on_database(
         database,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -48,6 +49,8 @@ def demo(
 
     from alikassa.client.sync import Client
 
+    # Ended from outside, it stops its server and removes its folder all the same.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="alikassa-demo-") as name:
         folder = Path(name)
         database = f"sqlite:///{folder / 'books.db'}"

@@ -44,6 +44,7 @@ EXIT_CODES: tuple[tuple[type[errors.AlikassaError], int], ...] = (
     (errors.NotFoundError, 4),
     (errors.ConflictError, 4),
     (errors.InsufficientFundsError, 4),
+    (errors.BoundExceededError, 4),
     (errors.NetworkError, 5),
     (errors.AlikassaError, 6),
 )

@@ -44,7 +44,12 @@ def complain(error: AlikassaError) -> None:
 
 
 def print_json(value: object) -> None:
-    typer.echo(json.dumps(value))
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value)
+    typer.echo(text)
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

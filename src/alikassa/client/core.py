@@ -175,7 +175,7 @@ class Core:
     def too_late(self, seconds: float) -> DeadlineExceededError:
         """The error of a call whose time is over."""
         return DeadlineExceededError(
-            f"No answer within {seconds:g} seconds from {self.url}.", remedy="Try again, or give a longer timeout."
+            f"No answer within {seconds:g} s from {self.url}.", remedy="Try again, or give a longer timeout."
         )
 
     def __repr__(self) -> str:
@@ -279,7 +279,7 @@ def network_error(error: Exception, url: str, *, what: str) -> NetworkError:
 def _remedy(error: Exception) -> str:
     text = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
-        return "The server's TLS certificate is not trusted. For a private CA, give its file as ca_bundle."
+        return "The server's TLS certificate is not trusted. For a private CA, name its file (ca_bundle=, --ca-bundle)."
     if "Name or service not known" in text or "nodename nor servname" in text:
         return "Check the host in the base URL, and DNS."
     return "Check the base URL, the network and the proxy, and try again."

@@ -60,18 +60,26 @@ class Address:
     def find_file(self, *, create: bool) -> None:
         """See that the SQLite file is there. A new one is for its owner only, as the log and index beside it will be.
 
-        Raises DatabaseMissingError when there is none and none is to be made.
+        Raises DatabaseMissingError when there is none and none is to be made, or when it cannot be opened.
         """
         file = self.sqlite_file
-        if file is None or file.exists():
+        if file is None:
             return
-        if not create or not file.parent.is_dir():
+        if not file.parent.is_dir():
+            raise DatabaseMissingError(
+                f"There is no database at {self}: the folder {file.parent} does not exist.", remedy="Check the URL."
+            )
+        if not create and not file.exists():
             raise DatabaseMissingError(
                 f"There is no database at {self}.",
-                remedy="Check the URL. `alikassa serve` and `alikassa merchant add` make a new one"
-                " in a folder that exists.",
+                remedy="Check the URL. `alikassa serve` and `alikassa merchant add` make a new one.",
             )
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        try:
+            os.close(os.open(file, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
+        except OSError as error:
+            raise DatabaseMissingError(
+                f"The database at {self} cannot be opened: {error.strerror}.", remedy="Check the URL and permissions."
+            ) from error
 
     async def connect(self, **settings: Any) -> asyncpg.Connection:
         """A connection of the PostgreSQL driver's own."""

@@ -126,7 +126,7 @@ class Database:
         if not is_older(found):
             raise DatabaseVersionError(
                 f"The database at {self.address} has revision {found}, which this version does not know.",
-                remedy="Upgrade alikassa: the database was made by a newer one.",
+                remedy="If a newer alikassa made it, upgrade this one.",
             )
         if not migrate:
             raise DatabaseVersionError(
@@ -210,4 +210,9 @@ def _revision(connection: sa.Connection) -> str | None:
             remedy="Give alikassa a database of its own.",
         )
     found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-    return None if found is None else str(found)
+    if found is None:
+        raise DatabaseVersionError(
+            "The database holds our tables, but not which version made them.",
+            remedy="Restore it from a backup: somebody changed its table alembic_version.",
+        )
+    return str(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from alikassa.errors import AmountError, InsufficientFundsError, InvalidInputError, InvariantError
+from alikassa.errors import AmountError, BoundExceededError, InsufficientFundsError, InvalidInputError, InvariantError
 from alikassa.ledger.model import Adjustment, Bucket, JournalEntry, Posting, SystemAccount
 from alikassa.money import from_units, within_bounds
 
@@ -40,8 +40,8 @@ def check(command: Adjustment) -> None:
 def decide(command: Adjustment, account: Account, now: datetime, entry_id: uuid.UUID) -> JournalEntry:
     """The entry that books `command` on `account` as it stands.
 
-    Raises InsufficientFundsError when a bucket would fall below zero, AmountError for a zero amount or a total of
-    10^18 and more. The command's texts have passed `check`.
+    Raises InsufficientFundsError when a bucket would fall below zero, BoundExceededError when it would reach 10^18,
+    AmountError for a zero amount. The command's texts have passed `check`.
     """
     if command.amount == 0:
         raise AmountError("An adjustment by nothing changes nothing.", remedy="Give an amount other than 0.")
@@ -54,7 +54,7 @@ def decide(command: Adjustment, account: Account, now: datetime, entry_id: uuid.
             currency=account.currency,
         )
     if not within_bounds(total):
-        raise AmountError(f"{command.bucket} would reach {from_units(total)}; totals stay below 10^18.")
+        raise BoundExceededError(f"{command.bucket} would reach {from_units(total)}; totals stay below 10^18.")
     recorded_at = now
     # Strictly rising within the account, also when the clock stands still or is set back.
     if account.recorded_at is not None and recorded_at <= account.recorded_at:

@@ -165,7 +165,7 @@ def _too_late(seconds: float) -> Answer:
         408,
         "The body did not arrive in time.",
         "body",
-        remedy=f"Send the whole body within {seconds:g} seconds.",
+        remedy=f"Send the whole body within {seconds:g} s.",
         headers=[_CLOSE],
     )
 

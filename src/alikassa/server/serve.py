@@ -88,6 +88,8 @@ def find_address(host: str, port: int) -> tuple[str, int]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             found = probe.getsockname()
+    except socket.gaierror as error:
+        raise ConfigurationError(f"The host {host} is not known here.", remedy="Give --host an address.") from error
     except OSError as error:
         raise ConfigurationError(
             f"Cannot listen on {host}:{port}: {error.strerror}.",
