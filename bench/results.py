@@ -1,0 +1,66 @@
+"""What a run found: rows of samples, how they compare, and whether that reaches the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+__all__ = ["Comparison", "Row", "Section", "Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a ratio has to reach, or, when `below`, to stay under."""
+
+    bound: float
+    below: bool = False
+
+    def is_met_by(self, ratio: float) -> bool:
+        return ratio < self.bound if self.below else ratio >= self.bound
+
+    def __str__(self) -> str:
+        return f"{'<' if self.below else '>='} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row's median over another's."""
+
+    ratio: float
+    to: str
+    target: Target | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """None without a target."""
+        return None if self.target is None else self.target.is_met_by(self.ratio)
+
+    def __str__(self) -> str:
+        # Cut, not rounded: 0.499 is not 0.50, nor is 1.301 1.30.
+        digits = 2 if self.ratio < 10 else 1
+        cut = int(self.ratio * 10**digits) / 10**digits
+        return f"{cut:.{digits}f} x {self.to}"
+
+
+@dataclass
+class Row:
+    """Something measured several times."""
+
+    name: str
+    samples: list[float]
+    comparisons: tuple[Comparison, ...] = ()
+
+    @property
+    def median(self) -> float:
+        return median(self.samples)
+
+    def over(self, other: Row, target: Target | None = None) -> Comparison:
+        return Comparison(self.median / other.median, other.name, target)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows of one unit, under a heading."""
+
+    heading: str
+    rows: tuple[Row, ...]

@@ -1,0 +1,88 @@
+"""`make bench`: one run, one table. See README.md beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from client_rows import measure_clients
+from engines import fill_sqlite, postgresql, prepare_stores
+from help_rows import measure_help
+from load import Load
+from processes import progress
+from report import print_report
+from server_rows import measure_servers
+from workload import make_shops, write_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from results import Section
+
+__all__ = ["main"]
+
+_PARTS = ("server", "client", "help")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run measures."""
+
+    rounds: int = 5
+    seconds: int = 3
+    help_runs: int = 15
+
+
+_QUICK = Plan(rounds=1, seconds=1, help_runs=3)
+
+
+def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, str]) -> Iterator[Section]:
+    """The sections, as they are found. Adds to `facts` what the run was made with."""
+    if "server" in parts:
+        progress("Filling the books of 1,000 accounts, on SQLite and PostgreSQL (half a minute) ...")
+        shops = make_shops()
+        requests = folder / "requests.tsv"
+        write_requests(requests, shops)
+        load = Load(requests)
+        facts["Load"] = load.name
+        facts["Servers"] = "one worker each; alikassa as `alikassa serve` starts it"
+        with postgresql(folder / "postgresql") as url:
+            stores, facts["PostgreSQL"] = prepare_stores(folder, url, shops)
+            progress(f"Balance requests: {load.name}")
+            yield measure_servers(folder, stores, shops, load, rounds=plan.rounds, seconds=plan.seconds)
+    if "client" in parts:
+        progress("Client calls")
+        (shop,) = make_shops(merchants=1, accounts_each=1)
+        place = folder / "client"
+        place.mkdir()
+        yield measure_clients(place, fill_sqlite(place, [shop]), shop, rounds=plan.rounds, seconds=plan.seconds)
+    if "help" in parts:
+        progress("alikassa --help")
+        yield measure_help(folder, runs=plan.help_runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure alikassa beside its yardsticks and print one table.")
+    parser.add_argument("--quick", action="store_true", help="one round of 1 s: does it run? The numbers mean nothing.")
+    parser.add_argument("--only", choices=_PARTS, help="one part of the table")
+    options = parser.parse_args()
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    facts: dict[str, str] = {}
+    plan = _QUICK if options.quick else Plan()
+    parts = (options.only,) if options.only else _PARTS
+    with tempfile.TemporaryDirectory(prefix="alikassa-bench-", ignore_cleanup_errors=True) as folder:
+        sections = list(measure(parts, plan, Path(folder), facts))
+    facts["Rounds"] = f"{plan.rounds} of {plan.seconds} s, taken in turn; --help {plan.help_runs} times"
+    print_report(sections, facts)
+    if options.quick:
+        progress("--quick: only whether it runs; the numbers mean nothing.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What every server is asked: 1,000 accounts of ten merchants, and one signed request for each of them."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alikassa.ledger.books import Books
+from alikassa.ledger.database import Database
+from alikassa.ledger.model import Adjustment, Bucket, Purpose
+from alikassa.ledger.registry import Registry
+from alikassa.money import to_units
+from alikassa.protocol import archive
+from alikassa.protocol.certificates import load_private_key
+from alikassa.protocol.messages import encode_balance
+from alikassa.protocol.signatures import KeySigner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alikassa.protocol.archive import ArchiveFiles
+
+__all__ = ["BODY", "Shop", "Stand", "fill_books", "make_shops", "write_requests"]
+
+MERCHANTS = 10
+ACCOUNTS_EACH = 100
+BODY = b"{}"
+
+
+@dataclass(frozen=True)
+class Stand:
+    """An account and the amount on it. Each has its own, so that a mixed-up answer would show."""
+
+    account: uuid.UUID
+    balance: str
+
+    @property
+    def answer(self) -> bytes:
+        """The body that is due for it, to the byte."""
+        zero = "0.00000000"
+        return encode_balance("RUB", self.balance, zero, zero, zero)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A merchant: two key pairs, and accounts."""
+
+    name: str
+    payout: ArchiveFiles
+    payment: ArchiveFiles
+    sign: str
+    stands: tuple[Stand, ...]
+
+
+def make_shops(merchants: int = MERCHANTS, accounts_each: int = ACCOUNTS_EACH) -> list[Shop]:
+    """Merchants with new keys; nothing is stored yet."""
+    shops = []
+    for number in range(merchants):
+        payout = archive.generate()
+        signature = KeySigner(load_private_key(payout.private_pem, payout.passphrase)).sign(BODY)
+        shops.append(
+            Shop(
+                name=f"Shop {number}",
+                payout=payout,
+                payment=archive.generate(),
+                sign=base64.b64encode(signature).decode(),
+                stands=tuple(
+                    Stand(uuid.uuid4(), f"{1000 + number * accounts_each + place}.84000000")
+                    for place in range(accounts_each)
+                ),
+            )
+        )
+    return shops
+
+
+async def fill_books(url: str, shops: list[Shop]) -> None:
+    """Our books, by our ledger: each amount is a journal entry."""
+    async with await Database.open(url, create=True) as database:
+        registry, books = Registry(database), Books(database)
+        for shop in shops:
+            merchant = await registry.add_merchant(shop.name)
+            await registry.add_certificate(merchant.id, Purpose.PAYOUT, shop.payout.public_key)
+            await registry.add_certificate(merchant.id, Purpose.PAYMENT, shop.payment.public_key)
+            for stand in shop.stands:
+                await registry.open_account(merchant.id, "RUB", stand.account)
+                await books.adjust(
+                    Adjustment(stand.account, Bucket.BALANCE, to_units(stand.balance), "opening", "opening balance")
+                )
+
+
+def write_requests(file: Path, shops: list[Shop]) -> None:
+    """A line for each request: account, tab, `Sign`. What the load generator builds its requests from."""
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{stand.account}\t{shop.sign}\n" for shop in shops for stand in shop.stands))
