@@ -12,9 +12,9 @@ from alikassa.ledger.reader import ActiveCertificate
 from alikassa.ledger.registry import MOST_ACTIVE
 from alikassa.protocol import archive as archives_module
 from alikassa.protocol.certificates import load_public_key, load_public_key_der
-from alikassa.protocol.signatures import Digest, KeySigner, encode_sign, signed_digest
+from alikassa.protocol.signatures import Digest, KeySigner, signed_digest
 from alikassa.server import verification
-from alikassa.server.verification import Verifier
+from alikassa.server.verification import Verified, Verifier
 
 Active = Callable[..., tuple[ActiveCertificate, ...]]
 
@@ -46,7 +46,7 @@ def test_any_active_certificate_may_sign(active: Active, sign: Callable[..., byt
     verifier = Verifier()
     for name in ("payout", "payment"):
         verified = verifier.verify(active("payout", "payment"), sign(name, digest=digest), b"{}")
-        assert verified == (name, digest)
+        assert verified == Verified(name, digest)
 
 
 @pytest.mark.parametrize(
@@ -109,45 +109,41 @@ def test_keys_are_loaded_once(active: Active, sign: Callable[..., bytes], monkey
     assert len(loaded) == 1
 
 
-def test_a_remembered_signature_counts_only_while_its_certificate_does(
-    active: Active, sign: Callable[..., bytes]
-) -> None:
+def test_what_was_verified_holds_only_while_its_certificate_does(active: Active) -> None:
     """A hit is checked against the certificates as just read: gone or without SHA-1, it is no longer good."""
-    verifier = Verifier()
-    signature = encode_sign(sign("payout"))
-    verifier.remember("payout", Digest.SHA1, signature, b"{}")
-    assert verifier.recall(active("payout"), signature, b"{}")
-    assert verifier.recall(active("payment", "payout"), signature, b"{}")
-    assert not verifier.recall(active("payout", sha1_allowed=False), signature, b"{}")
-    assert not verifier.recall(active("payment"), signature, b"{}")
-    assert not verifier.recall((), signature, b"{}")
+    verified = Verified("payout", Digest.SHA1)
+    assert verified.holds(active("payout"))
+    assert verified.holds(active("payment", "payout"))
+    assert not verified.holds(active("payout", sha1_allowed=False))
+    assert not verified.holds(active("payment"))
+    assert not verified.holds(())
+    assert Verified("payout", Digest.SHA256).holds(active("payout", sha1_allowed=False))
 
 
-def test_a_signature_is_remembered_for_its_body_alone(active: Active, sign: Callable[..., bytes]) -> None:
+def test_a_signature_is_remembered_for_its_body_alone() -> None:
     """Another body with the same `Sign`, or another `Sign`, is not known."""
     verifier = Verifier()
-    signature = encode_sign(sign("payout"))
-    verifier.remember("payout", Digest.SHA256, signature, b"{}")
-    assert not verifier.recall(active("payout"), signature, b"[]")
-    assert not verifier.recall(active("payout"), signature[:-8] + "AAAAAA==", b"{}")
+    verifier.remember(Verified("payout", Digest.SHA256), "c2lnbg==", b"{}")
+    assert verifier.look_up("c2lnbg==", b"{}") == Verified("payout", Digest.SHA256)
+    assert verifier.look_up("c2lnbg==", b"[]") is None
+    assert verifier.look_up("c2lnbh==", b"{}") is None
 
 
 def test_large_bodies_are_not_remembered() -> None:
     """Memory is for the constant bodies, up to 64 bytes."""
     verifier = Verifier()
-    verifier.remember("payout", Digest.SHA256, "c2ln", b"x" * 64)
-    verifier.remember("payout", Digest.SHA256, "c2ln", b"x" * 65)
-    assert verifier.is_known("c2ln", b"x" * 64)
-    assert not verifier.is_known("c2ln", b"x" * 65)
+    for length in (64, 65):
+        verifier.remember(Verified("payout", Digest.SHA256), "c2ln", b"x" * length)
+    assert verifier.look_up("c2ln", b"x" * 64) is not None
+    assert verifier.look_up("c2ln", b"x" * 65) is None
 
 
-def test_memory_is_bounded_and_keeps_what_is_used(active: Active, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The signature not seen for longest makes room for a new one."""
-    monkeypatch.setattr(verification, "_MOST_KNOWN", 3)
+def test_memory_is_bounded_and_keeps_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for again and again stays, however many others pass by, and they do not pile up."""
+    monkeypatch.setattr(verification, "_MOST_KNOWN", 8)
     verifier = Verifier()
-    for name in ("one", "two", "three"):
-        verifier.remember("payout", Digest.SHA256, name, b"{}")
-    verifier.recall(active("payout"), "one", b"{}")
-    verifier.remember("payout", Digest.SHA256, "four", b"{}")
-    known = [name for name in ("one", "two", "three", "four") if verifier.is_known(name, b"{}")]
-    assert known == ["one", "three", "four"]
+    verifier.remember(Verified("payout", Digest.SHA256), "often", b"{}")
+    for n in range(100):
+        verifier.remember(Verified("payout", Digest.SHA256), f"once {n}", b"{}")
+        assert verifier.look_up("often", b"{}") is not None
+    assert sum(verifier.look_up(f"once {n}", b"{}") is not None for n in range(100)) <= 8

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_JOINED", "AccountReader", "ActiveCertificate", "Standing", "reader_for"]
 
-#: How many accounts are read together at most.
+#: How many requests one read serves at most.
 MOST_JOINED = 64
 
 

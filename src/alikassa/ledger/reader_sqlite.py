@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alikassa.ledger.failures import translate
-from alikassa.ledger.ids import LANES
 from alikassa.ledger.reader import ActiveCertificate, Standing
-from alikassa.ledger.waiting import Waiting
+from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
 
 if TYPE_CHECKING:
     from alikassa.ledger.address import Address
@@ -37,14 +36,14 @@ class SqliteReader:
         self._connection: sqlite3.Connection | None = None
         self._opened = (0, 0)
         self._look_at = 0.0
-        self._waiting = Waiting()
+        self._loop = asyncio.get_running_loop()
+        self._waiting = Waiting(self._loop)
 
     def find(self, account: str, /) -> asyncio.Future[Standing | None]:
-        loop = asyncio.get_running_loop()
         if not self._waiting:
             # Everything that is ready to run in this turn of the loop comes before it, and joins.
-            loop.call_soon(self._read)
-        return self._waiting.add(account, loop)
+            self._loop.call_soon(self._read)
+        return self._waiting.add(account)
 
     def _read(self) -> None:
         while self._waiting:
@@ -60,7 +59,7 @@ class SqliteReader:
     def _find(self, accounts: list[str]) -> dict[str, Standing]:
         parameters: list[Any] = []
         for account in accounts:
-            parameters += (int(account[-2:], 16) % LANES, account)
+            parameters += (LANE_OF_ENDING[account[-2:]], account)
         found: dict[str, Standing] = {}
         for id_, currency, balance, hold, reserve, pending, *certificate in self._execute(
             _balances(len(accounts)), parameters
@@ -127,9 +126,9 @@ def _active(id_: str | None, sha1_allowed: int, public_key: bytes) -> tuple[Acti
 def _balances(count: int) -> str:
     # One statement for all that wait: its fixed cost (locks on the log's index) is three times that of a row.
     return (
-        f"WITH asked (lane, id) AS (VALUES {','.join(['(?,?)'] * count)})"  # noqa: S608 - question marks
-        " SELECT a.id, a.currency, a.balance, a.hold, a.rolling_reserve, a.pending_payouts,"
+        "SELECT a.id, a.currency, a.balance, a.hold, a.rolling_reserve, a.pending_payouts,"  # noqa: S608 - marks only
         " c.id, c.sha1_allowed, c.public_key"
-        " FROM asked JOIN accounts a ON a.lane = asked.lane AND a.id = asked.id"
+        f" FROM (VALUES {','.join(['(?,?)'] * count)}) AS asked"
+        " CROSS JOIN accounts a ON a.lane = asked.column1 AND a.id = asked.column2"
         " LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payout' AND c.state = 'active'"
     )

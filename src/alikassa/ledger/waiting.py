@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alikassa.ledger.ids import LANES
 from alikassa.ledger.reader import MOST_JOINED
 
 if TYPE_CHECKING:
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.reader import Standing
 
-__all__ = ["Joined", "Waiting"]
+__all__ = ["LANE_OF_ENDING", "Joined", "Waiting"]
 
-_Waiters = dict[str, list["asyncio.Future[Standing | None]"]]
+#: The lane of an account by the last two digits of its uuid's text: as `lane_of`, without reading the rest.
+LANE_OF_ENDING = {f"{byte:02x}": byte % LANES for byte in range(256)}
 
 
 class Joined:
@@ -22,53 +24,46 @@ class Joined:
 
     __slots__ = ("_waiters", "accounts")
 
-    def __init__(self, waiters: _Waiters) -> None:
+    def __init__(self, waiters: list[tuple[str, asyncio.Future[Standing | None]]]) -> None:
         self._waiters = waiters
-        self.accounts = list(waiters)
+        self.accounts = list(dict.fromkeys([account for account, _ in waiters]))
 
     def give(self, found: Mapping[str, Standing]) -> None:
         """Everybody their account, None where there is no such."""
-        for account, futures in self._waiters.items():
-            standing = found.get(account)
-            for future in futures:
-                if not future.done():
-                    future.set_result(standing)
+        for account, future in self._waiters:
+            if not future.done():
+                future.set_result(found.get(account))
 
     def fail(self, error: Exception) -> None:
         """Everybody this error."""
-        for futures in self._waiters.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
+        for _, future in self._waiters:
+            if not future.done():
+                future.set_exception(error)
 
     def cancel(self) -> None:
         """The read will not take place."""
-        for futures in self._waiters.values():
-            for future in futures:
-                future.cancel()
+        for _, future in self._waiters:
+            future.cancel()
 
 
 class Waiting:
-    """The accounts that the next reads are for."""
+    """Who the next reads are for."""
 
-    __slots__ = ("_waiters",)
+    __slots__ = ("_loop", "_waiters")
 
-    def __init__(self) -> None:
-        self._waiters: _Waiters = {}
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiters: list[tuple[str, asyncio.Future[Standing | None]]] = []
 
     def __bool__(self) -> bool:
         return bool(self._waiters)
 
-    def add(self, account: str, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Standing | None]:
-        future: asyncio.Future[Standing | None] = loop.create_future()
-        self._waiters.setdefault(account, []).append(future)
+    def add(self, account: str) -> asyncio.Future[Standing | None]:
+        future: asyncio.Future[Standing | None] = self._loop.create_future()
+        self._waiters.append((account, future))
         return future
 
     def take(self) -> Joined:
         """The first of them, at most `MOST_JOINED`."""
-        if len(self._waiters) <= MOST_JOINED:
-            taken, self._waiters = self._waiters, {}
-        else:
-            accounts = list(self._waiters)[:MOST_JOINED]
-            taken = {account: self._waiters.pop(account) for account in accounts}
+        taken, self._waiters = self._waiters[:MOST_JOINED], self._waiters[MOST_JOINED:]
         return Joined(taken)

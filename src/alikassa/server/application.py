@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # re-exported there for applications
 
@@ -18,7 +18,7 @@ from alikassa.server.log import RequestLog, configure_logging
 from alikassa.server.verification import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
 
     from alikassa.server.settings import Settings
 
@@ -36,10 +36,17 @@ class Scope(Protocol):
     headers: Any
 
 
+class Receiving(Protocol):
+    """A body that is under way; None for one that is too large. Cancelled, whoever waits for it is told so."""
+
+    def __await__(self) -> Generator[Any, None, bytes | None]: ...
+    def cancel(self) -> object: ...
+
+
 class Exchange(Protocol):
     """RSGI's side of one request: the body in, the answer out."""
 
-    async def __call__(self) -> bytes: ...
+    def __call__(self) -> Receiving: ...
     def __aiter__(self) -> AsyncIterator[bytes]: ...
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
 
@@ -54,8 +61,8 @@ class Application:
         self._database: Database
         self._endpoint: BalanceEndpoint
         self._reader: Any
-        # Who is sending a body, and until when it may, oldest first.
-        self._receiving: dict[asyncio.Task[None], float] = {}
+        # The bodies that are under way, and until when they may be, oldest first.
+        self._receiving: dict[Receiving, float] = {}
         self._watch: asyncio.Task[None]
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -81,7 +88,10 @@ class Application:
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         try:
-            answer = await self._answer(scope, exchange)
+            if scope.path == BALANCE_PATH and scope.method == "POST":
+                answer = await self._balance(scope.headers, exchange)
+            else:
+                answer = await self._elsewhere(scope)
         except ProtocolClosed:
             return  # whoever asked is gone
         except Exception:
@@ -89,48 +99,44 @@ class Application:
             answer = problem(500, "Something went wrong here.", remedy="Send the request again; we are told of it.")
         exchange.response_bytes(*answer)
 
-    async def _answer(self, scope: Scope, exchange: Exchange) -> Answer:
-        path = scope.path
-        if path == BALANCE_PATH:
-            if scope.method != "POST":
-                return _not_allowed("POST")
-            body = await self._receive(scope.headers, exchange)
-            return await self._endpoint(scope.headers, body) if isinstance(body, bytes) else body
-        if path in ("/healthz", "/readyz"):
-            if scope.method not in ("GET", "HEAD"):
-                return _not_allowed("GET, HEAD")
-            return Answer.ok(b'{"status":"ok"}') if path == "/healthz" else await self._ready()
-        return problem(404, "There is nothing here.", remedy=f"The balance is asked for at POST {BALANCE_PATH}.")
-
-    async def _receive(self, headers: Any, exchange: Exchange) -> bytes | Answer:
-        """The body, or the refusal of one that is too large or does not arrive in time."""
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+    async def _balance(self, headers: Any, exchange: Exchange) -> Answer:
         length = headers.get("content-length")
-        self._receiving[task] = time.monotonic() + self._settings.body_seconds
+        if length is None:
+            receiving: Receiving = asyncio.ensure_future(_gather(exchange))
+        elif int(length) > LONGEST_BODY:
+            return _too_large()
+        else:
+            receiving = exchange()
+        self._receiving[receiving] = time.monotonic() + self._settings.body_seconds
         try:
-            if length is None:
-                return await _gather(exchange)
-            if int(length) > LONGEST_BODY:
-                return _too_large()
-            return await exchange()
+            body = await receiving
         except asyncio.CancelledError:
-            if task in self._receiving:
+            if receiving in self._receiving:
                 raise
-            task.uncancel()
             return _too_late(self._settings.body_seconds)
         finally:
-            self._receiving.pop(task, None)
+            self._receiving.pop(receiving, None)
+        return _too_large() if body is None else await self._endpoint(headers, body)
+
+    async def _elsewhere(self, scope: Scope) -> Answer:
+        if scope.path == BALANCE_PATH:
+            return _not_allowed("POST")
+        if scope.path in ("/healthz", "/readyz"):
+            if scope.method not in ("GET", "HEAD"):
+                return _not_allowed("GET, HEAD")
+            return Answer.ok(b'{"status":"ok"}') if scope.path == "/healthz" else await self._ready()
+        return problem(404, "There is nothing here.", remedy=f"The balance is asked for at POST {BALANCE_PATH}.")
 
     async def _end_stalled(self) -> None:
         """One watch for all bodies: a timer a request would cost more than the rest of the shell."""
         while True:
             await asyncio.sleep(self._settings.body_seconds / 10)
             now = time.monotonic()
-            for task, until in list(self._receiving.items()):
+            for receiving, until in list(self._receiving.items()):
                 if until > now:
                     break
-                del self._receiving[task]
-                task.cancel()
+                del self._receiving[receiving]
+                receiving.cancel()
 
     async def _ready(self) -> Answer:
         try:
@@ -141,8 +147,8 @@ class Application:
         return Answer.ok(b'{"status":"ready"}')
 
 
-async def _gather(exchange: Exchange) -> bytes | Answer:
-    """A body without a stated length: chunked, or none.
+async def _gather(exchange: Exchange) -> bytes | None:
+    """A body without a stated length: chunked, or none at all. None when it is too large.
 
     One that breaks off ends here as if it were whole; what is cut off, its signature does not match.
     """
@@ -150,7 +156,7 @@ async def _gather(exchange: Exchange) -> bytes | Answer:
     async for chunk in exchange:
         body += chunk
         if len(body) > LONGEST_BODY:
-            return _too_large()
+            return None
     return bytes(body)
 
 

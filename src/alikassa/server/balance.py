@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -59,9 +60,10 @@ class BalanceEndpoint:
         accounts = headers.get_all("account")
         signs = headers.get_all("sign")
         types = headers.get_all("content-type")
-        account = accounts[0].lower() if len(accounts) == 1 else ""
+        account = _account(accounts[0]) if len(accounts) == 1 else ""
         sign = signs[0] if len(signs) == 1 else ""
-        if not (types == [JSON] and _UUID.fullmatch(account) and self._verifier.is_known(sign, body)):
+        known = self._verifier.look_up(sign, body)
+        if known is None or not account or types != [JSON]:
             errors = _malformed(accounts, signs, types)
             if errors:
                 self._log.malformed(errors)
@@ -69,7 +71,7 @@ class BalanceEndpoint:
         try:
             standing = await self._reader.find(account)
             certificates = standing.certificates if standing is not None else ()
-            if not self._verifier.recall(certificates, sign, body):
+            if known is None or not known.holds(certificates):
                 signature = decode_sign(sign)
                 verified = self._verifier.verify(certificates, signature, body)
                 if verified is None:
@@ -78,7 +80,7 @@ class BalanceEndpoint:
                 if wrong:
                     self._log.malformed({"body": [wrong]})
                     return invalid({"body": [wrong]})
-                self._verifier.remember(*verified, sign, body)
+                self._verifier.remember(verified, sign, body)
         except DatabaseError as error:
             self._log.database_failed(error)
             return problem(
@@ -111,11 +113,18 @@ class BalanceEndpoint:
         return invalid({found.field: [found.text]})
 
 
+@lru_cache(maxsize=65_536)
+def _account(text: str) -> str:
+    """The uuid as it stands in the books, in small letters, or "" when it is none."""
+    small = text.lower()
+    return small if _UUID.fullmatch(small) else ""
+
+
 def _malformed(accounts: list[str], signs: list[str], types: list[str]) -> dict[str, list[str]]:
     """What is wrong with the headers themselves, by field; nothing that depends on the books."""
     errors: dict[str, list[str]] = {}
     text = _once("Account", accounts, "your account's uuid")
-    if not text and _UUID.fullmatch(accounts[0].lower()) is None:
+    if not text and not _account(accounts[0]):
         text = "The Account header is not a uuid. Send 8-4-4-4-12 hexadecimal digits, without braces."
     if text:
         errors["account"] = [text]

@@ -44,7 +44,7 @@ def serve(settings: Settings) -> None:
         port=port,
         interface=Interfaces.RSGI,
         workers=settings.workers,
-        runtime_mode=RuntimeModes.st,
+        runtime_mode=RuntimeModes.mt,
         # The merchants' programs speak HTTP/1.1, and Java's offer of h2c is passed over. With HTTP/2 offered too,
         # a connection that sends nothing would never be timed out.
         http=HTTPModes.http1,

@@ -7,7 +7,6 @@ a stranger which accounts exist and what certificates they have.
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.reader import ActiveCertificate
 
-__all__ = ["Verifier"]
+__all__ = ["Verified", "Verifier"]
 
 _MOST_KNOWN = 16_384
 _MOST_KEYS = 65_536
@@ -38,6 +37,20 @@ class _Key(NamedTuple):
     length: int  # of a signature, in bytes
 
 
+class Verified(NamedTuple):
+    """Which certificate signed, and with which digest."""
+
+    certificate: str
+    digest: Digest
+
+    def holds(self, certificates: Sequence[ActiveCertificate]) -> bool:
+        """Whether that certificate is among these, active as just read, and may sign with that digest."""
+        for certificate in certificates:
+            if certificate.id == self.certificate:
+                return self.digest is Digest.SHA256 or certificate.sha1_allowed
+        return False
+
+
 class Verifier:
     """Verifies, and remembers what it verified: the same body under the same key has the same signature.
 
@@ -46,36 +59,28 @@ class Verifier:
 
     def __init__(self) -> None:
         self._keys: dict[str, _Key] = {}
-        self._known: OrderedDict[tuple[str, bytes], tuple[str, Digest]] = OrderedDict()
+        # Two generations: what is looked up in the older moves on, and the rest is dropped with it.
+        self._known: dict[tuple[str, bytes], Verified] = {}
+        self._known_before: dict[tuple[str, bytes], Verified] = {}
         self.operations = 0
 
-    def is_known(self, sign: str, body: bytes) -> bool:
-        """Whether this very `Sign` was verified over this very body before, under some certificate."""
-        return (sign, body) in self._known
+    def look_up(self, sign: str, body: bytes) -> Verified | None:
+        """What this very `Sign` over this very body was verified as before, if it was."""
+        key = (sign, body)
+        known = self._known.get(key)
+        if known is None and key in self._known_before:
+            known = self._known[key] = self._known_before[key]
+        return known
 
-    def recall(self, certificates: Sequence[ActiveCertificate], sign: str, body: bytes) -> bool:
-        """Whether it was verified under one of these certificates, which are active as just read."""
-        known = self._known.get((sign, body))
-        if known is None:
-            return False
-        by, digest = known
-        for certificate in certificates:
-            if certificate.id == by:
-                self._known.move_to_end((sign, body))
-                return digest is Digest.SHA256 or certificate.sha1_allowed
-        return False
-
-    def remember(self, certificate: str, digest: Digest, sign: str, body: bytes) -> None:
-        """Keep a verified signature over a valid body; the one not seen for longest makes room."""
+    def remember(self, verified: Verified, sign: str, body: bytes) -> None:
+        """Keep a verified signature over a valid body. What has not been looked up for long makes room."""
         if len(body) > _LONGEST_KNOWN_BODY:
             return
-        self._known[sign, body] = (certificate, digest)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        if len(self._known) >= _MOST_KNOWN // 2:
+            self._known_before, self._known = self._known, {}
+        self._known[sign, body] = verified
 
-    def verify(
-        self, certificates: Sequence[ActiveCertificate], signature: bytes, body: bytes
-    ) -> tuple[str, Digest] | None:
+    def verify(self, certificates: Sequence[ActiveCertificate], signature: bytes, body: bytes) -> Verified | None:
         """The certificate and digest that signed, or None after exactly `MOST_ACTIVE` RSA operations.
 
         A signature of a length that no accepted key makes is refused without any.
@@ -93,7 +98,7 @@ class Verifier:
             self.operations += 1
             digest = signed_digest(key.key, signature, body)
             if digest is Digest.SHA256 or (digest is Digest.SHA1 and certificate.sha1_allowed):
-                return certificate.id, digest
+                return Verified(certificate.id, digest)
         return None
 
     def _work_in_vain(self, length: int, body: bytes) -> None:
