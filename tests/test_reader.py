@@ -12,7 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from alikassa.errors import DatabaseError
+from alikassa.errors import DatabaseError, DatabaseUnavailableError
+from alikassa.ledger.address import Address
 from alikassa.ledger.books import Books
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Adjustment, Bucket, Purpose
@@ -206,3 +207,41 @@ async def test_reads_may_not_write(postgresql_url: str, archives: Callable[[str]
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await reader._connection.execute("UPDATE accounts SET hold = 1")
         await reader.close()
+
+
+async def test_a_reader_says_whether_its_database_answers(shop_here: Shop, reader: AccountReader) -> None:
+    """`ping` is quiet while all is well."""
+    await reader.ping()
+
+
+async def test_a_postgresql_that_is_away_is_told(unused_port: int, anyio_backend: str) -> None:
+    """Nobody listens: reads and `ping` say so, each time anew."""
+    reader = PostgresqlReader(Address.parse(f"postgresql://me@127.0.0.1:{unused_port}/books"))
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailableError):
+            await reader.find(PAGE_ACCOUNT)
+        with pytest.raises(DatabaseUnavailableError):
+            await reader.ping()
+    await reader.close()
+
+
+async def test_a_defect_is_told_to_whoever_waits(reader: AccountReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected error in a read leaves nobody waiting for ever."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(reader), "_find", broken)
+    results = await asyncio.gather(*(reader.find(PAGE_ACCOUNT) for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [ZeroDivisionError] * 3
+
+
+async def test_closing_ends_the_reads_under_way(postgresql_url: str, archives: Callable[[str], Path]) -> None:
+    """A read that is under way when the server stops is cancelled, not left hanging."""
+    await open_shop(postgresql_url, archives("payout"), archives("payment"))
+    reader = PostgresqlReader(Address.parse(postgresql_url))
+    waiting = reader.find(PAGE_ACCOUNT)
+    await asyncio.sleep(0)
+    await reader.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

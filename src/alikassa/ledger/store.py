@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = [
     "find_account",
     "find_accounts",
-    "find_certificate",
     "find_certificates",
     "find_entry",
     "find_merchant",
@@ -107,12 +106,6 @@ async def insert_certificate(connection: AsyncConnection, certificate: Certifica
             revoked_at=certificate.revoked_at,
         )
     )
-
-
-async def find_certificate(connection: AsyncConnection, certificate: uuid.UUID) -> Certificate | None:
-    statement = sa.select(certificates).where(certificates.c.id == certificate)
-    row = (await connection.execute(statement)).mappings().first()
-    return None if row is None else _certificate(row)
 
 
 async def lock_certificate(connection: AsyncConnection, certificate: uuid.UUID) -> Certificate | None:
