@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    import asyncio
 
     from alikassa.ledger.database import Database
 
@@ -42,7 +42,7 @@ class AccountReader(Protocol):
     Any method may raise DatabaseUnavailableError or another DatabaseError; the next call tries afresh.
     """
 
-    def find(self, account: str, /) -> Awaitable[Standing | None]:
+    def find(self, account: str, /) -> asyncio.Future[Standing | None]:
         """The account with this uuid (its text, in small letters), as committed at this moment or later."""
         ...
 

@@ -107,16 +107,21 @@ class Application:
             return _too_large()
         else:
             receiving = exchange()
-        self._receiving[receiving] = time.monotonic() + self._settings.body_seconds
+        asked = self._endpoint.begin(headers)
+        self._receiving[receiving] = asked.begun + self._settings.body_seconds
         try:
             body = await receiving
-        except asyncio.CancelledError:
-            if receiving in self._receiving:
-                raise
-            return _too_late(self._settings.body_seconds)
+        except BaseException as error:
+            asked.drop()
+            if isinstance(error, asyncio.CancelledError) and receiving not in self._receiving:
+                return _too_late(self._settings.body_seconds)
+            raise
         finally:
             self._receiving.pop(receiving, None)
-        return _too_large() if body is None else await self._endpoint(headers, body)
+        if body is None:
+            asked.drop()
+            return _too_large()
+        return await self._endpoint.answer(asked, body)
 
     async def _elsewhere(self, scope: Scope) -> Answer:
         if scope.path == BALANCE_PATH:

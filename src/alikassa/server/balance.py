@@ -1,8 +1,9 @@
-"""`POST /v1/account/balance`: one plain coroutine, (headers, body) -> (status, headers, body)."""
+"""`POST /v1/account/balance`, without a web framework: headers, then a body, give status, headers and a body."""
 
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from enum import StrEnum
 from functools import lru_cache
@@ -17,14 +18,20 @@ from alikassa.server.answers import Answer, invalid, problem
 from alikassa.server.refusals import UNIFORM, Cause, find_cause
 
 if TYPE_CHECKING:
+    import asyncio
+
     from alikassa.ledger.database import Database
-    from alikassa.ledger.reader import AccountReader
+    from alikassa.ledger.reader import AccountReader, Standing
     from alikassa.server.log import RequestLog
     from alikassa.server.verification import Verifier
 
-__all__ = ["BalanceEndpoint", "Errors", "Headers"]
+__all__ = ["Asked", "BalanceEndpoint", "Errors", "Headers"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+# How old what was read may be when the body is there, in seconds.
+_FRESH_SECONDS = 0.25
 
 
 class Errors(StrEnum):
@@ -40,8 +47,28 @@ class Headers(Protocol):
     def get_all(self, name: str, /) -> list[str]: ...
 
 
+class Asked:
+    """A request whose headers have arrived. The account is being read while the body is on its way."""
+
+    __slots__ = ("account", "accounts", "begun", "reading", "sign", "signs", "types")
+
+    def __init__(self, headers: Headers) -> None:
+        self.accounts = headers.get_all("account")
+        self.signs = headers.get_all("sign")
+        self.types = headers.get_all("content-type")
+        self.account = _account(self.accounts[0]) if len(self.accounts) == 1 else ""
+        self.sign = self.signs[0] if len(self.signs) == 1 else ""
+        self.reading: asyncio.Future[Standing | None] | None = None
+        self.begun = time.monotonic()
+
+    def drop(self) -> None:
+        """Nobody will ask what was read."""
+        if self.reading is not None:
+            self.reading.cancel()
+
+
 class BalanceEndpoint:
-    """Answers the balance request from the books.
+    """Answers the balance request from the books: `begin` with the headers, `answer` with the body.
 
     The reads of requests that wait at the same moment are joined by `reader`; certificates come with the same
     read, so that a revocation holds from the next request on.
@@ -56,26 +83,30 @@ class BalanceEndpoint:
         self._log = log
         self._errors = errors
 
-    async def __call__(self, headers: Headers, body: bytes) -> Answer:
-        accounts = headers.get_all("account")
-        signs = headers.get_all("sign")
-        types = headers.get_all("content-type")
-        account = _account(accounts[0]) if len(accounts) == 1 else ""
-        sign = signs[0] if len(signs) == 1 else ""
+    def begin(self, headers: Headers) -> Asked:
+        """Take the headers, and read the account they name. What is read then lies within the request's time."""
+        asked = Asked(headers)
+        if asked.account and asked.sign:
+            asked.reading = self._reader.find(asked.account)
+        return asked
+
+    async def answer(self, asked: Asked, body: bytes) -> Answer:
+        sign = asked.sign
         known = self._verifier.look_up(sign, body)
-        if known is None or not account or types != [JSON]:
-            errors = _malformed(accounts, signs, types)
+        if known is None or not asked.account or asked.types != [JSON]:
+            errors = _malformed(asked.accounts, asked.signs, asked.types)
             if errors:
+                asked.drop()
                 self._log.malformed(errors)
                 return invalid(errors)
         try:
-            standing = await self._reader.find(account)
+            standing = await self._standing(asked)
             certificates = standing.certificates if standing is not None else ()
             if known is None or not known.holds(certificates):
                 signature = decode_sign(sign)
                 verified = self._verifier.verify(certificates, signature, body)
                 if verified is None:
-                    return await self._refuse(uuid.UUID(account), signature, body)
+                    return await self._refuse(uuid.UUID(asked.account), signature, body)
                 wrong = _not_json(body)
                 if wrong:
                     self._log.malformed({"body": [wrong]})
@@ -99,6 +130,13 @@ class BalanceEndpoint:
                 standing.pending_payouts,
             )
         )
+
+    def _standing(self, asked: Asked) -> asyncio.Future[Standing | None]:
+        if asked.reading is not None and time.monotonic() - asked.begun < _FRESH_SECONDS:
+            return asked.reading
+        # The body took its time, and what was read when it began is history.
+        asked.drop()
+        return self._reader.find(asked.account)
 
     async def _refuse(self, account: uuid.UUID, signature: bytes, body: bytes) -> Answer:
         async def cause() -> Cause:

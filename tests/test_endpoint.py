@@ -1,0 +1,96 @@
+"""The endpoint by itself: what was read while the body was on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from alikassa.ledger.database import Database
+from alikassa.ledger.reader import reader_for
+from alikassa.ledger.registry import Registry
+from alikassa.server import balance
+from alikassa.server.balance import BalanceEndpoint, Errors
+from alikassa.server.log import RequestLog
+from alikassa.server.verification import Verifier
+from conftest import PAGE_ANSWER, Shop, open_shop, signed
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Sent:
+    """Headers as the web server gives them."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self._headers = {name.lower(): value for name, value in headers.items()}
+
+    def get_all(self, name: str, /) -> list[str]:
+        return [self._headers[name]] if name in self._headers else []
+
+
+@pytest.fixture
+async def shop_here(database_url: str, archives: Callable[[str], Path], anyio_backend: str) -> Shop:
+    return await open_shop(database_url, archives("payout"), archives("payment"))
+
+
+@pytest.fixture
+async def database(shop_here: Shop) -> AsyncIterator[Database]:
+    async with await Database.open(shop_here.database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def endpoint(database: Database) -> AsyncIterator[BalanceEndpoint]:
+    reader, log = reader_for(database), RequestLog()
+    yield BalanceEndpoint(database, reader, Verifier(), log, Errors.UNIFORM)
+    await log.close()
+    await reader.close()
+
+
+async def test_headers_and_then_a_body_give_an_answer(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+    """The account is read from the moment the headers are there."""
+    asked = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
+    assert asked.reading is not None
+    answer = await endpoint.answer(asked, b"{}")
+    assert (answer.status, answer.body) == (200, PAGE_ANSWER)
+
+
+async def test_a_slow_body_is_answered_from_a_new_read(
+    shop_here: Shop, database: Database, endpoint: BalanceEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate revoked while a body took its time is refused: what was read when it began is not used."""
+    monkeypatch.setattr(balance, "_FRESH_SECONDS", 0.05)
+    first = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
+    assert (await endpoint.answer(first, b"{}")).status == 200
+    asked = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
+    assert asked.reading is not None
+    await asyncio.wait([asked.reading])
+    await Registry(database).revoke_certificate(UUID(shop_here.payout_certificate))
+    await asyncio.sleep(0.06)
+    assert (await endpoint.answer(asked, b"{}")).status == 400
+
+
+async def test_nothing_is_read_for_headers_that_name_nothing(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+    """Without an account or without `Sign` the database is left alone."""
+    headers = signed(shop_here.payout, b"{}")
+    for missing in ({"Account": "nonsense"}, {"Sign": ""}):
+        asked = endpoint.begin(Sent(headers | missing))
+        assert asked.reading is None
+        assert (await endpoint.answer(asked, b"{}")).status == 400
+
+
+async def test_a_request_that_is_dropped_leaves_no_trace(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+    """Its read is given up, and those that share it are answered."""
+    dropped, asked = (endpoint.begin(Sent(signed(shop_here.payout, b"{}"))) for _ in range(2))
+    dropped.drop()
+    assert (await endpoint.answer(asked, b"{}")).status == 200
+    assert dropped.reading is not None
+    assert dropped.reading.cancelled()
