@@ -59,6 +59,12 @@ def cli_json(*arguments: str | Path) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as the server does."""
+    return "asyncio"
+
+
 # Databases
 
 
@@ -171,6 +177,12 @@ def make_shop(database: str, payout: Path, payment: Path) -> Shop:
 def shop(database_url: str, archives: Callable[[str], Path]) -> Shop:
     """A shop on each engine in turn."""
     return make_shop(database_url, archives("payout"), archives("payment"))
+
+
+@pytest.fixture
+async def shop_here(database_url: str, archives: Callable[[str], Path], anyio_backend: str) -> Shop:
+    """As `shop`, for asynchronous tests."""
+    return await open_shop(database_url, archives("payout"), archives("payment"))
 
 
 @pytest.fixture

@@ -29,11 +29,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
     async with await Database.open(database_url, create=True) as opened:
         yield opened

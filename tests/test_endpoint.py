@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -16,14 +15,9 @@ from alikassa.server import balance
 from alikassa.server.balance import BalanceEndpoint, Errors
 from alikassa.server.log import RequestLog
 from alikassa.server.verification import Verifier
-from conftest import PAGE_ANSWER, Shop, open_shop, signed
+from conftest import PAGE_ANSWER, Shop, signed
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 class Sent:
@@ -34,11 +28,6 @@ class Sent:
 
     def get_all(self, name: str, /) -> list[str]:
         return [self._headers[name]] if name in self._headers else []
-
-
-@pytest.fixture
-async def shop_here(database_url: str, archives: Callable[[str], Path], anyio_backend: str) -> Shop:
-    return await open_shop(database_url, archives("payout"), archives("payment"))
 
 
 @pytest.fixture

@@ -29,16 +29,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def shop_here(database_url: str, archives: Callable[[str], Path], anyio_backend: str) -> Shop:
-    return await open_shop(database_url, archives("payout"), archives("payment"))
-
-
-@pytest.fixture
 async def database(shop_here: Shop) -> AsyncIterator[Database]:
     async with await Database.open(shop_here.database) as opened:
         yield opened

@@ -21,11 +21,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def registry(database_url: str, anyio_backend: str) -> AsyncIterator[Registry]:
     async with await Database.open(database_url, create=True) as database:
         yield Registry(database)

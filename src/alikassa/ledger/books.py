@@ -45,7 +45,7 @@ class Books:
         """
         rules.check(command)
         async with self._database.write() as connection:
-            account = await store.lock_account(connection, command.account)
+            account = await store.find_account(connection, command.account, lock=True)
             if account is None:
                 raise NotFoundError(
                     f"There is no account {command.account}.", remedy="List them: alikassa account list"

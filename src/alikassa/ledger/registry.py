@@ -60,7 +60,7 @@ class Registry:
             revoked_at=None,
         )
         async with self._database.write() as connection:
-            if await store.lock_merchant(connection, merchant) is None:
+            if await store.find_merchant(connection, merchant, lock=True) is None:
                 raise _no_merchant(merchant)
             _check_addition(certificate, await store.find_certificates(connection, merchant))
             await store.insert_certificate(connection, certificate)
@@ -106,7 +106,7 @@ class Registry:
             opened_at=self._now(),
         )
         async with self._database.write() as connection:
-            if await store.lock_merchant(connection, merchant) is None:
+            if await store.find_merchant(connection, merchant, lock=True) is None:
                 raise _no_merchant(merchant)
             if not await store.insert_account(connection, opened):
                 raise ConflictError(f"The account {opened.id} is open already.", remedy="Choose another uuid.")

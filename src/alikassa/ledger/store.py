@@ -39,9 +39,7 @@ __all__ = [
     "insert_certificate",
     "insert_entry",
     "insert_merchant",
-    "lock_account",
     "lock_certificate",
-    "lock_merchant",
     "update_account",
     "update_certificate",
 ]
@@ -50,6 +48,15 @@ __all__ = [
 def _same_account(table: sa.Table, account: uuid.UUID) -> sa.ColumnElement[bool]:
     key = table.c.id if table is accounts else table.c.account_id
     return sa.and_(table.c.lane == lane_of(account), key == account)
+
+
+async def _first(
+    connection: AsyncConnection, statement: sa.Select[Any], *, lock: bool = False
+) -> Mapping[Any, Any] | None:
+    """The first row. SQLite has no row locks: there, a transaction that writes holds the one lock there is."""
+    found = await connection.execute(statement.with_for_update() if lock else statement)
+    row: Mapping[Any, Any] | None = found.mappings().first()
+    return row
 
 
 # Merchants
@@ -61,15 +68,9 @@ async def insert_merchant(connection: AsyncConnection, merchant: Merchant) -> No
     )
 
 
-async def find_merchant(connection: AsyncConnection, merchant: uuid.UUID) -> Merchant | None:
-    row = (await connection.execute(sa.select(merchants).where(merchants.c.id == merchant))).mappings().first()
-    return None if row is None else Merchant(id=row["id"], name=row["name"], created_at=row["created_at"])
-
-
-async def lock_merchant(connection: AsyncConnection, merchant: uuid.UUID) -> Merchant | None:
-    """As find_merchant; nobody else can change the merchant's certificates until the transaction ends."""
-    statement = sa.select(merchants).where(merchants.c.id == merchant).with_for_update()
-    row = (await connection.execute(statement)).mappings().first()
+async def find_merchant(connection: AsyncConnection, merchant: uuid.UUID, *, lock: bool = False) -> Merchant | None:
+    """With `lock`, nobody else can change the merchant or its certificates until the transaction ends."""
+    row = await _first(connection, sa.select(merchants).where(merchants.c.id == merchant), lock=lock)
     return None if row is None else Merchant(id=row["id"], name=row["name"], created_at=row["created_at"])
 
 
@@ -109,8 +110,8 @@ async def insert_certificate(connection: AsyncConnection, certificate: Certifica
 
 
 async def lock_certificate(connection: AsyncConnection, certificate: uuid.UUID) -> Certificate | None:
-    statement = sa.select(certificates).where(certificates.c.id == certificate).with_for_update()
-    row = (await connection.execute(statement)).mappings().first()
+    """The certificate, which cannot change until the transaction ends."""
+    row = await _first(connection, sa.select(certificates).where(certificates.c.id == certificate), lock=True)
     return None if row is None else _certificate(row)
 
 
@@ -168,16 +169,9 @@ async def insert_account(connection: AsyncConnection, account: Account) -> bool:
     return True
 
 
-async def find_account(connection: AsyncConnection, account: uuid.UUID) -> Account | None:
-    statement = sa.select(accounts).where(_same_account(accounts, account))
-    row = (await connection.execute(statement)).mappings().first()
-    return None if row is None else _account(row)
-
-
-async def lock_account(connection: AsyncConnection, account: uuid.UUID) -> Account | None:
-    """As find_account; the row cannot change until the transaction ends."""
-    statement = sa.select(accounts).where(_same_account(accounts, account)).with_for_update()
-    row = (await connection.execute(statement)).mappings().first()
+async def find_account(connection: AsyncConnection, account: uuid.UUID, *, lock: bool = False) -> Account | None:
+    """With `lock`, the account cannot change until the transaction ends."""
+    row = await _first(connection, sa.select(accounts).where(_same_account(accounts, account)), lock=lock)
     return None if row is None else _account(row)
 
 
@@ -246,7 +240,7 @@ async def find_entry(
         journal_entries.c.kind == kind,
         journal_entries.c.reference == reference,
     )
-    row = (await connection.execute(statement)).mappings().first()
+    row = await _first(connection, statement)
     if row is None:
         return None
     lines = await connection.execute(
