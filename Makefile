@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
+# Behind a company's own CA, the system's store knows it.
+export UV_SYSTEM_CERTS := 1
+
 .PHONY: setup demo test check bench ci lock clean
 
 setup: $(STAMP)

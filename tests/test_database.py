@@ -148,7 +148,7 @@ def test_other_counts_of_lanes_are_refused(sqlite_url: str) -> None:
     [
         *("", "books.db", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "sqlite://host/books.db", "http://x"),
         *("::", "postgresql://host:abc/db", "postgresql://host:99999/db", "postgresql://[::1/db"),
-        *("postgresql://me:sec@ret@host/db", "sqlite:///books.db?timeout=1"),
+        *("postgresql://me:sec@ret@host/db", "postgresql://me:se@cret/x@host/db", "sqlite:///books.db?timeout=1"),
     ],
 )
 def test_urls_that_name_no_database_are_refused(url: str) -> None:

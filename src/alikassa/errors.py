@@ -149,7 +149,7 @@ class InsufficientFundsError(AlikassaError):
     """A bucket holds less than what was asked for. Amounts are text with eight decimals."""
 
     def __init__(self, *, bucket: str, asked: str, available: str, currency: str) -> None:
-        super().__init__(f"{bucket} holds {available} {currency}, and {asked} was asked for.")
+        super().__init__(f"{bucket} has {available} {currency}, and {asked} was asked for.")
         self.bucket = bucket
         self.asked = asked
         self.available = available

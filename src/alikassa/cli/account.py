@@ -9,7 +9,7 @@ import typer
 
 from alikassa.cli.books import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption, parse_uuid
-from alikassa.cli.output import message, print_json, print_records
+from alikassa.cli.output import message, print_id, print_json, print_records
 
 if TYPE_CHECKING:
     from alikassa.ledger.model import Account
@@ -44,6 +44,7 @@ def open_(
     if as_json:
         print_json(_record(account))
     else:
+        print_id(account.id)
         message(f"Opened account {account.id} in {account.currency}.")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alikassa.cli.options import DigestChoice, KeysOption
+from alikassa.cli.options import DigestChoice, KeysOption, parse_uuid
 from alikassa.cli.output import Output, print_csv, print_json, print_table
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def balance(
     from alikassa.client.sync import Client
 
     with Client(
-        account,
+        parse_uuid(account, "an account"),
         keys,
         base_url=base_url,
         digest=digest.value,

@@ -9,7 +9,7 @@ import typer
 
 from alikassa.cli.books import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption, PurposeChoice, parse_uuid
-from alikassa.cli.output import message, print_json, print_records
+from alikassa.cli.output import message, print_id, print_json, print_records
 
 if TYPE_CHECKING:
     from alikassa.ledger.model import Certificate
@@ -55,6 +55,7 @@ def add(
     if as_json:
         print_json(_record(added))
     else:
+        print_id(added.id)
         message(f"Added {added.purpose} certificate {added.id} (RSA {added.bits}).")
         message(f"Fingerprint: {added.fingerprint}")
 

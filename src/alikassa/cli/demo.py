@@ -47,10 +47,12 @@ def demo(
     """
     import tempfile
 
+    import alikassa.server.serve  # noqa: F401 - is it installed? Say so before anything is begun.
     from alikassa.client.sync import Client
 
-    # Ended from outside, it stops its server and removes its folder all the same.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # Ended from outside, or with its terminal, it stops its server and removes its folder all the same.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="alikassa-demo-") as name:
         folder = Path(name)
         database = f"sqlite:///{folder / 'books.db'}"

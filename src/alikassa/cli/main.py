@@ -68,7 +68,7 @@ def main() -> None:
         if (error.name or "").partition(".")[0] not in _SERVER_PACKAGES:
             raise
         message(f"error: {error.name} is not installed; this command needs the server's packages.")
-        message("  Install them with: pip install 'alikassa[server]'")
+        message("  Install them in the source folder with: pip install '.[server]'")
         sys.exit(3)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from alikassa.cli.books import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption
-from alikassa.cli.output import message, print_json
+from alikassa.cli.output import message, print_id, print_json
 
 __all__ = ["app"]
 
@@ -33,5 +33,6 @@ def add(
     if as_json:
         print_json({"merchant": str(added.id), "name": added.name})
     else:
+        print_id(added.id)
         message(f"Added {added.name}, merchant {added.id}.")
         message(f"Next: alikassa certificate add --merchant {added.id} --purpose payout PUBLIC_PEM")

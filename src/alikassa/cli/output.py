@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    import uuid
+
     from alikassa.errors import AlikassaError
 
-__all__ = ["Output", "complain", "message", "print_csv", "print_json", "print_records", "print_table"]
+__all__ = ["Output", "complain", "message", "print_csv", "print_id", "print_json", "print_records", "print_table"]
 
 
 class Output(StrEnum):
@@ -41,6 +43,11 @@ def complain(error: AlikassaError) -> None:
         message(f"error: {error}")
     if error.remedy:
         message(f"  {error.remedy}")
+
+
+def print_id(id_: uuid.UUID) -> None:
+    """The id of something new, alone, so that a script can take it: ID=$(alikassa ...)."""
+    typer.echo(str(id_))
 
 
 def print_json(value: object) -> None:

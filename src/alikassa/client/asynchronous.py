@@ -24,7 +24,7 @@ __all__ = ["AsyncClient"]
 
 
 class AsyncClient:
-    """As `Client`, for asyncio and trio: `await client.balance()`. Tasks of one event loop may share it;
+    """As `Client`, for asyncio: `await client.balance()`. Tasks of one event loop may share it;
     in another event loop it opens new connections."""
 
     def __init__(

@@ -142,7 +142,10 @@ class Core:
             )
         if status >= 500:
             raise ServerError(
-                f"The server failed ({status}). {message}".rstrip(), status=status, retry_after=_retry_after(headers)
+                f"The server failed ({status}). {message}".rstrip(),
+                status=status,
+                retry_after=_retry_after(headers),
+                remedy=" ".join(text for texts in errors.values() for text in texts),
             )
         if 300 <= status < 400:
             raise ServerError(

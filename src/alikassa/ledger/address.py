@@ -42,7 +42,9 @@ class Address:
             url = url.set(drivername="postgresql")
         sqlite = url.drivername == "sqlite"
         understood = sqlite or url.drivername == "postgresql"
-        if not understood or (sqlite and (url.host or url.query)) or "@" in (url.host or "") or (url.port or 1) > 65535:
+        # An @ past the host is a piece of a password that was not escaped.
+        misread = (url.host or url.query) if sqlite else "@" in f"{url.host}{url.database}"
+        if not understood or misread or (url.port or 1) > 65535:
             raise ConfigurationError(
                 "The database URL is not understood.",
                 remedy="Write sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name."

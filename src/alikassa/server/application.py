@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -133,9 +135,17 @@ class Application:
         return problem(404, "There is nothing here.", remedy=f"The balance is asked for at POST {BALANCE_PATH}.")
 
     async def _end_stalled(self) -> None:
-        """One watch for all bodies: a timer a request would cost more than the rest of the shell."""
+        """One watch for all bodies: a timer a request would cost more than the rest of the shell.
+
+        It also ends this worker when the process that started it is gone.
+        """
+        parent = os.getppid()
         while True:
-            await asyncio.sleep(self._settings.body_seconds / 10)
+            await asyncio.sleep(min(self._settings.body_seconds / 10, 1.0))
+            if os.getppid() != parent:
+                # Nobody is left to look after this worker, and it would keep the port.
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             now = time.monotonic()
             for receiving, until in list(self._receiving.items()):
                 if until > now:

@@ -127,5 +127,6 @@ def _not_signed(certificates: list[Certificate], length: int) -> Cause:
         Reason.WRONG_SIGNATURE,
         "sign",
         "The signature does not match the body. Sign the exact bytes that are sent (RSASSA-PKCS1-v1_5, SHA-256) with"
-        " the payout certificate's private key, and encode as base64 once.",
+        " the payout certificate's private key, and encode as base64 once. If another merchant's key signed: check the"
+        " uuid in Account.",
     )
