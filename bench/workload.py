@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Adjustment
 from alikassa.ledger.database import Database
-from alikassa.ledger.model import Adjustment, Bucket, Purpose
+from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.registry import Registry
 from alikassa.money import to_units
 from alikassa.protocol import archive
@@ -85,7 +86,7 @@ async def fill_books(url: str, shops: list[Shop]) -> None:
             await registry.add_certificate(merchant.id, Purpose.PAYMENT, shop.payment.public_key)
             for stand in shop.stands:
                 await registry.open_account(merchant.id, "RUB", stand.account)
-                await books.adjust(
+                await books.book(
                     Adjustment(stand.account, Bucket.BALANCE, to_units(stand.balance), "opening", "opening balance")
                 )
 

@@ -25,8 +25,9 @@ import pytest
 import trustme
 
 from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Adjustment
 from alikassa.ledger.database import Database
-from alikassa.ledger.model import Adjustment, Bucket, Purpose
+from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.registry import Registry
 from alikassa.money import to_units
 from alikassa.protocol.certificates import load_public_key
@@ -163,9 +164,7 @@ async def open_shop(database: str, payout: Path, payment: Path) -> Shop:
         account = await registry.open_account(merchant.id, "RUB", uuid.UUID(PAGE_ACCOUNT))
         books = Books(opened)
         for bucket, amount in ((Bucket.BALANCE, "93.84"), (Bucket.PENDING_PAYOUTS, "1234")):
-            await books.adjust(
-                Adjustment(account.id, bucket, to_units(amount), f"first-{bucket}", "the page's numbers")
-            )
+            await books.book(Adjustment(account.id, bucket, to_units(amount), f"first-{bucket}", "the page's numbers"))
     return Shop(database, str(merchant.id), payout, payment, *(str(one.id) for one in certificates))
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from alikassa.errors import AlikassaError
 from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Adjustment
 from alikassa.ledger.database import Database
-from alikassa.ledger.model import BUCKETS, Adjustment, Bucket
+from alikassa.ledger.model import BUCKETS, Bucket
 from alikassa.ledger.registry import Registry
 from alikassa.money import BOUND
 
@@ -36,11 +37,11 @@ class Model:
         self.references: dict[str, tuple[str, int]] = {}
 
     def adjust(self, bucket: str, amount: int, reference: str) -> str:
+        if amount == 0:
+            return "AmountError"
         if reference in self.references:
             return "repeated" if self.references[reference] == (bucket, amount) else "ConflictError"
         total = self.totals[bucket] + amount
-        if amount == 0:
-            return "AmountError"
         if total < 0:
             return "InsufficientFundsError"
         if total >= 10**26:
@@ -55,7 +56,7 @@ async def run(database: Database, commands: list[tuple[Bucket, int, str]]) -> No
     account = await registry.open_account((await registry.add_merchant("Shop")).id, "RUB", uuid4())
     for bucket, amount, reference in commands:
         try:
-            booked = await books.adjust(Adjustment(account.id, bucket, amount, reference, "a test"))
+            booked = await books.book(Adjustment(account.id, bucket, amount, reference, "a test"))
             happened = "repeated" if booked.repeated else "booked"
         except AlikassaError as error:
             happened = type(error).__name__

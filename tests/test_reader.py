@@ -15,8 +15,9 @@ import pytest
 from alikassa.errors import DatabaseError, DatabaseUnavailableError
 from alikassa.ledger.address import Address
 from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Adjustment
 from alikassa.ledger.database import Database
-from alikassa.ledger.model import Adjustment, Bucket, Purpose
+from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.reader import MOST_JOINED, AccountReader, ActiveCertificate, Standing, reader_for
 from alikassa.ledger.reader_postgresql import PostgresqlReader
 from alikassa.ledger.reader_sqlite import SqliteReader
@@ -63,7 +64,7 @@ async def test_a_change_shows_in_the_next_read(shop_here: Shop, database: Databa
     await reader.find(PAGE_ACCOUNT)
     registry = Registry(database)
     payout = uuid.UUID(shop_here.payout_certificate)
-    await Books(database).adjust(Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.HOLD, 1, "r", "a test"))
+    await Books(database).book(Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.HOLD, 1, "r", "a test"))
     await registry.allow_sha1(payout, allowed=False)
     key = archive.generate().public_key
     second = await registry.add_certificate(uuid.UUID(shop_here.merchant), Purpose.PAYOUT, key)
@@ -150,7 +151,7 @@ async def test_a_file_put_in_the_place_of_another(sqlite_url: str, archives: Cal
     connection.close()
     async with await Database.open(sqlite_url) as database:
         reader = reader_for(database)
-        await Books(database).adjust(Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.HOLD, 1, "r", "a test"))
+        await Books(database).book(Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.HOLD, 1, "r", "a test"))
         before = await reader.find(PAGE_ACCOUNT)
         Path(f"{file}.copy").replace(file)
         for log in ("-wal", "-shm"):

@@ -12,22 +12,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "AccountStateError",
     "AlikassaError",
     "AmountError",
     "BoundExceededError",
     "CertificateError",
     "ConfigurationError",
     "ConflictError",
+    "DatabaseConflictError",
     "DatabaseError",
     "DatabaseMissingError",
     "DatabaseUnavailableError",
     "DatabaseVersionError",
     "DeadlineExceededError",
+    "EffectiveTimeError",
+    "ExceedsPaymentError",
     "InsufficientFundsError",
     "InvalidInputError",
     "InvariantError",
     "NetworkError",
     "NotFoundError",
+    "OverloadedError",
+    "PayoutStateError",
     "ProtocolError",
     "RateLimitedError",
     "RefusedError",
@@ -155,8 +161,48 @@ class InsufficientFundsError(AlikassaError):
         self.available = available
 
 
+class ExceedsPaymentError(AlikassaError):
+    """More would go back than the payment brought. Amounts are text with eight decimals."""
+
+    def __init__(self, *, payment: str, asked: str, available: str, currency: str) -> None:
+        super().__init__(
+            f"Of payment {payment!r} {available} {currency} can still go back, and {asked} was asked for.",
+            remedy="See its refunds and chargebacks in the statement.",
+        )
+        self.asked = asked
+        self.available = available
+
+
 class BoundExceededError(AlikassaError):
     """A total would reach 10^18."""
+
+
+class AccountStateError(AlikassaError):
+    """The account is frozen, closed, or not empty. `state` is its state."""
+
+    def __init__(self, message: str, *, state: str, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.state = state
+
+
+class EffectiveTimeError(AlikassaError):
+    """An event would take effect in the future or in a closed period."""
+
+
+class PayoutStateError(AlikassaError):
+    """A payout's `state` does not allow what is `claimed` of it."""
+
+    def __init__(self, message: str, *, payout: str, state: str, claimed: str, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.payout = payout
+        self.state = state
+        self.claimed = claimed
+
+
+class OverloadedError(AlikassaError):
+    """More commands wait than may. Nothing was booked."""
+
+    retryable = True
 
 
 class InvariantError(AlikassaError):
@@ -179,3 +225,7 @@ class DatabaseUnavailableError(DatabaseError):
     """The database does not answer, is locked, or went away."""
 
     retryable = True
+
+
+class DatabaseConflictError(DatabaseUnavailableError):
+    """Another transaction went first, and this one was undone: deadlock or serialization."""

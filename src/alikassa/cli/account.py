@@ -85,7 +85,8 @@ def adjust(
 ) -> None:
     """Correct one of an account's numbers by an entry against the system account for adjustments."""
     from alikassa.ledger.books import Books
-    from alikassa.ledger.model import Adjustment, Bucket
+    from alikassa.ledger.commands import Adjustment
+    from alikassa.ledger.model import Bucket
     from alikassa.money import from_units, to_units
 
     command = Adjustment(
@@ -96,7 +97,7 @@ def adjust(
         reason=reason,
     )
 
-    booked = on_database(database, lambda opened: Books(opened).adjust(command))
+    booked = on_database(database, lambda opened: Books(opened).book(command))
     now = from_units(booked.account.buckets[command.bucket])
     if as_json:
         print_json(

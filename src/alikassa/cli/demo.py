@@ -99,12 +99,13 @@ async def _make_books(database: Database, keys: Path) -> None:
 
 async def _book(database: Database) -> None:
     from alikassa.ledger.books import Books
-    from alikassa.ledger.model import Adjustment, Bucket
+    from alikassa.ledger.commands import Adjustment
+    from alikassa.ledger.model import Bucket
     from alikassa.money import to_units
 
     account, books = parse_uuid(ACCOUNT, "an account"), Books(database)
     for bucket, amount, reference, reason in ENTRIES:
-        await books.adjust(Adjustment(account, Bucket(bucket), to_units(amount), reference, reason))
+        await books.book(Adjustment(account, Bucket(bucket), to_units(amount), reference, reason))
 
 
 def _start(database: str, port: int, log: Path) -> subprocess.Popen[bytes]:

@@ -6,6 +6,8 @@ import asyncio
 import sqlite3
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import sqlalchemy as sa
@@ -13,17 +15,17 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from alikassa.errors import (
-    DatabaseMissingError,
-    DatabaseVersionError,
-)
+from alikassa import clock
+from alikassa.errors import DatabaseMissingError, DatabaseVersionError
 from alikassa.ledger.address import Address
-from alikassa.ledger.failures import DRIVER_ERRORS, translate
+from alikassa.ledger.failures import translated
 from alikassa.ledger.ids import LANES
 from alikassa.ledger.schema import REVISION, settings
+from alikassa.ledger.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
 __all__ = ["Database"]
 
@@ -40,6 +42,7 @@ class Database:
     def __init__(self, address: Address, engine: AsyncEngine) -> None:
         self.address = address
         self._engine = engine
+        self._writer = Writer(address, _writer_engine(address, engine))
 
     @classmethod
     def attach(cls, url: str) -> Self:
@@ -64,6 +67,7 @@ class Database:
         return database
 
     async def close(self) -> None:
+        await self._writer.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -79,7 +83,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements see one state of the database. Writes nothing."""
-        async with _translated(self.address), self._engine.connect() as connection:
+        async with translated(self.address), self._engine.connect() as connection:
             if self.is_postgresql:
                 await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
@@ -90,10 +94,23 @@ class Database:
 
         On SQLite it holds the one write lock from its start, so that what it reads cannot change under it.
         """
-        async with _translated(self.address), self._engine.connect() as connection:
+        async with translated(self.address), self._engine.connect() as connection:
             await connection.execution_options(write=True)
             async with connection.begin():
                 yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """As `write`, over one connection that is kept: for whoever writes one transaction after another."""
+        async with self._writer.transaction() as connection:
+            yield connection
+
+    async def now(self, connection: AsyncConnection) -> datetime:
+        """What time it is by the database's clock. SQLite has none but this machine's."""
+        if not self.is_postgresql:
+            return clock.now()
+        moment: datetime = (await connection.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+        return moment.astimezone(UTC)
 
     async def revision(self) -> str | None:
         """The schema's revision, None on an empty database."""
@@ -145,7 +162,7 @@ class Database:
     async def _use_write_ahead_log(self) -> None:
         """Readers never wait for the writer then. Kept in the file, but not in every copy of it."""
         until = time.monotonic() + BUSY_SECONDS
-        async with _translated(self.address), self._engine.connect() as connection:
+        async with translated(self.address), self._engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
             assert driver is not None  # noqa: S101 - a live connection has its driver's
             while True:
@@ -159,6 +176,28 @@ class Database:
                     if time.monotonic() > until:
                         raise
                     await asyncio.sleep(0.02)
+
+
+# Every statement of the writer's finds rows by their keys. A plan made while the tables were small would be kept, and
+# read them whole when they are large.
+_BY_KEYS = {
+    "application_name": "alikassa books",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+
+
+def _writer_engine(address: Address, engine: AsyncEngine) -> AsyncEngine:
+    if address.sqlite_file is not None:
+        return engine
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=partial(address.connect, server_settings=_BY_KEYS),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
 
 
 def _engine(address: Address) -> AsyncEngine:
@@ -189,15 +228,6 @@ def _engine(address: Address) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
-
-
-@asynccontextmanager
-async def _translated(address: Address) -> AsyncIterator[None]:
-    """Turns the drivers' errors into ours."""
-    try:
-        yield
-    except DRIVER_ERRORS as error:
-        raise translate(address, error) from error
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from alikassa.errors import DatabaseError, DatabaseMissingError, DatabaseUnavailableError
+from alikassa.errors import DatabaseConflictError, DatabaseError, DatabaseMissingError, DatabaseUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from alikassa.ledger.address import Address
 
-__all__ = ["DRIVER_ERRORS", "translate"]
+__all__ = ["DRIVER_ERRORS", "translate", "translated"]
 
 #: What the drivers raise. The last is what a connection says that was cut off while it was handed out.
 DRIVER_ERRORS = (
@@ -47,6 +50,8 @@ def translate(address: Address, error: Exception) -> DatabaseError:
             f"The database at {address} does not permit this: {text}.",
             remedy="Use the role that owns the tables, or run: alikassa database grant ROLE --database URL",
         )
+    if isinstance(cause, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)):
+        return DatabaseConflictError(f"The database at {address} let another transaction go first: {text}.")
     if isinstance(cause, _AWAY):
         return DatabaseUnavailableError(
             f"The database at {address} cannot be reached: {text or type(cause).__name__}.",
@@ -67,6 +72,15 @@ def _sqlite(address: Address, cause: sqlite3.Error, text: str) -> DatabaseError:
     if "readonly" in text:
         return DatabaseError(f"The database at {address} cannot be written to.", remedy="Check its permissions.")
     return DatabaseError(f"The database at {address} failed: {text}.")
+
+
+@asynccontextmanager
+async def translated(address: Address) -> AsyncIterator[None]:
+    """Turns the drivers' errors into ours."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        raise translate(address, error) from error
 
 
 _AWAY = (

@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from alikassa.errors import ConfigurationError
-from alikassa.ledger.schema import accounts, certificates, journal_entries, merchants, metadata, postings, settings
+from alikassa.ledger.schema import (
+    accounts,
+    attempts,
+    certificates,
+    closed_periods,
+    discrepancies,
+    journal_entries,
+    lots,
+    merchants,
+    metadata,
+    operator_tokens,
+    payouts,
+    policies,
+    postings,
+    settings,
+)
 
 if TYPE_CHECKING:
     from alikassa.ledger.database import Database
@@ -15,17 +30,24 @@ if TYPE_CHECKING:
 __all__ = ["grant_server"]
 
 # Locking a row needs the right to update one of its columns: a merchant's name.
-_RIGHTS = (
-    (settings, "SELECT"),
-    (merchants, "SELECT, INSERT, UPDATE (name)"),
-    (certificates, "SELECT, INSERT, UPDATE (state, revoked_at, sha1_allowed)"),
-    (
-        accounts,
-        "SELECT, INSERT, UPDATE (balance, hold, rolling_reserve, pending_payouts, sequence, recorded_at)",
+_RIGHTS = {
+    settings: "SELECT",
+    merchants: "SELECT, INSERT, UPDATE (name)",
+    certificates: "SELECT, INSERT, UPDATE (state, revoked_at, sha1_allowed)",
+    accounts: (
+        "SELECT, INSERT, UPDATE (balance, hold, rolling_reserve, pending_payouts, sequence, recorded_at, head, state,"
+        " policy, next_due_at, closed_until)"
     ),
-    (journal_entries, "SELECT, INSERT"),
-    (postings, "SELECT, INSERT"),
-)
+    journal_entries: "SELECT, INSERT",
+    postings: "SELECT, INSERT",
+    policies: "SELECT, INSERT",
+    lots: "SELECT, INSERT, UPDATE (remaining, open)",
+    payouts: "SELECT, INSERT, UPDATE (amount, state, state_sequence, state_at)",
+    discrepancies: "SELECT, INSERT, UPDATE (last_at, times, closed_sequence)",
+    closed_periods: "SELECT, INSERT",
+    operator_tokens: "SELECT, INSERT, UPDATE (revoked_at, last_used_at)",
+    attempts: "SELECT, INSERT, UPDATE, DELETE",
+}
 
 
 async def grant_server(database: Database, role: str) -> None:
@@ -40,6 +62,6 @@ async def grant_server(database: Database, role: str) -> None:
         quoted = connection.dialect.identifier_preparer.quote(role)
         for table in metadata.sorted_tables:
             await connection.execute(sa.text(f"REVOKE ALL ON {table.name} FROM {quoted}"))
-        for table, rights in _RIGHTS:
+        for table, rights in _RIGHTS.items():
             await connection.execute(sa.text(f"GRANT {rights} ON {table.name} TO {quoted}"))
         await connection.execute(sa.text(f"GRANT SELECT ON alembic_version TO {quoted}"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from alikassa import clock
 from alikassa.errors import ConflictError, NotFoundError
 from alikassa.ledger import store
+from alikassa.ledger.chain import genesis
 from alikassa.ledger.ids import uuid7
 from alikassa.ledger.model import BUCKETS, Account, Certificate, CertificateState, Merchant, Purpose
 from alikassa.ledger.rules import check_text
@@ -95,19 +97,22 @@ class Registry:
 
     async def open_account(self, merchant: uuid.UUID, currency: str, account: uuid.UUID | None = None) -> Account:
         """Open an account with nothing on it. ConflictError when the uuid is taken."""
+        # Random, not by time: the last bits spread accounts over the lanes, the first give nothing away.
+        id_ = account or uuid.uuid4()
         opened = Account(
-            # Random, not by time: the last bits spread accounts over the lanes, the first give nothing away.
-            id=account or uuid.uuid4(),
+            id=id_,
             merchant=merchant,
             currency=check_currency(currency),
             buckets=dict.fromkeys(BUCKETS, 0),
             sequence=0,
             recorded_at=None,
             opened_at=self._now(),
+            head=genesis(id_, merchant, currency),
         )
         async with self._database.write() as connection:
             if await store.find_merchant(connection, merchant, lock=True) is None:
                 raise _no_merchant(merchant)
+            opened = replace(opened, closed_until=await store.closed_until(connection))
             if not await store.insert_account(connection, opened):
                 raise ConflictError(f"The account {opened.id} is open already.", remedy="Choose another uuid.")
         return opened

@@ -29,16 +29,23 @@ __all__ = [
     "IMMUTABLE",
     "REVISION",
     "accounts",
+    "attempts",
     "certificates",
+    "closed_periods",
+    "discrepancies",
     "journal_entries",
+    "lots",
     "merchants",
     "metadata",
+    "operator_tokens",
+    "payouts",
+    "policies",
     "postings",
     "settings",
 ]
 
 #: The revision of the newest migration.
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -96,8 +103,14 @@ accounts = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("recorded_at", Moment),
     Column("opened_at", Moment, nullable=False),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("policy", Integer, nullable=False, server_default="0"),
+    Column("next_due_at", Moment),
+    Column("closed_until", Moment),
+    Column("head", LargeBinary, nullable=False),
     PrimaryKeyConstraint("lane", "id"),
     Index(None, "merchant_id"),
+    Index(None, "next_due_at"),
     sqlite_with_rowid=False,
 )
 
@@ -115,11 +128,22 @@ journal_entries = Table(
     Column("lines", SmallInteger, nullable=False),
     Column("effective_at", Moment, nullable=False),
     Column("recorded_at", Moment, nullable=False),
+    Column("metadata", Text, nullable=False, server_default="{}"),
+    Column("subject", BigInteger),
+    Column("detail", Text, nullable=False, server_default=""),
+    Column("hash", LargeBinary, nullable=False),
     PrimaryKeyConstraint("lane", "account_id", "sequence"),
     UniqueConstraint("lane", "account_id", "kind", "reference"),
     UniqueConstraint("lane", "id"),
     ForeignKeyConstraint(["lane", "account_id"], ["accounts.lane", "accounts.id"]),
     sqlite_with_rowid=False,
+)
+_about = journal_entries.c.subject.is_not(None)
+Index(
+    "journal_entries_subject_idx",
+    *(journal_entries.c.lane, journal_entries.c.account_id, journal_entries.c.subject),
+    postgresql_where=_about,
+    sqlite_where=_about,
 )
 
 postings = Table(
@@ -131,6 +155,8 @@ postings = Table(
     Column("line", SmallInteger, nullable=False),
     Column("bucket", Text, nullable=False),
     Column("amount", Amount, nullable=False),
+    Column("lot_sequence", BigInteger),
+    Column("lot_line", SmallInteger),
     PrimaryKeyConstraint("lane", "account_id", "sequence", "line"),
     ForeignKeyConstraint(
         ["lane", "account_id", "sequence"],
@@ -139,7 +165,128 @@ postings = Table(
     sqlite_with_rowid=False,
 )
 
+# A lot is named by the posting that made it. `remaining` follows from the postings that name it.
+lots = Table(
+    "lots",
+    metadata,
+    Column("lane", SmallInteger, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("bucket", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("policy", Integer, nullable=False),
+    Column("due_at", Moment),
+    Column("amount", Amount, nullable=False),
+    Column("remaining", Amount, nullable=False),
+    Column("open", Boolean, nullable=False),
+    PrimaryKeyConstraint("lane", "account_id", "sequence", "line"),
+    sqlite_with_rowid=False,
+)
+Index(
+    "lots_open_idx",
+    *(lots.c.lane, lots.c.account_id, lots.c.due_at),
+    postgresql_where=lots.c.open,
+    sqlite_where=lots.c.open,
+)
+
+payouts = Table(
+    "payouts",
+    metadata,
+    Column("lane", SmallInteger, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("amount", Amount, nullable=False),
+    Column("fee", Amount, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_sequence", BigInteger, nullable=False),
+    Column("state_at", Moment, nullable=False),
+    PrimaryKeyConstraint("lane", "account_id", "reference"),
+    UniqueConstraint("lane", "account_id", "sequence", "line"),
+    Index(None, "lane", "account_id", "state", "sequence"),
+    sqlite_with_rowid=False,
+)
+
+discrepancies = Table(
+    "discrepancies",
+    metadata,
+    Column("lane", SmallInteger, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("payout", Text, nullable=False),
+    Column("claimed", Text, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("last_at", Moment, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("closed_sequence", BigInteger),
+    PrimaryKeyConstraint("lane", "account_id", "payout", "claimed", "opened_at"),
+    sqlite_with_rowid=False,
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("lane", SmallInteger, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("fee_percent", Amount, nullable=False),
+    Column("fee_fixed", Amount, nullable=False),
+    Column("hold_percent", Amount, nullable=False),
+    Column("hold_days", Integer, nullable=False),
+    Column("reserve_percent", Amount, nullable=False),
+    Column("reserve_days", Integer, nullable=False),
+    Column("reserve_base", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("clock_start", Text, nullable=False),
+    PrimaryKeyConstraint("lane", "account_id", "version"),
+    sqlite_with_rowid=False,
+)
+
+#: What accounts that are opened later are told of the periods that are closed.
+closed_periods = Table(
+    "closed_periods",
+    metadata,
+    Column("reference", Text, primary_key=True),
+    Column("until", Moment, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+)
+
+#: Of a token only its hash is kept.
+operator_tokens = Table(
+    "operator_tokens",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Column("last_used_at", Moment),
+)
+
+# The answers to attempts that were named by an Idempotency-Key, kept for a day.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("lane", SmallInteger, nullable=False),
+    Column("token_id", Uuid, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    PrimaryKeyConstraint("lane", "token_id", "key"),
+    Index(None, "made_at"),
+    sqlite_with_rowid=False,
+)
+
 #: Never updated, never deleted from: by triggers, and on PostgreSQL by the server role's privileges too.
-IMMUTABLE = (journal_entries, postings)
+IMMUTABLE = (journal_entries, postings, policies)
 #: Tables whose key begins with the lane.
-GROWING = (accounts, journal_entries, postings)
+GROWING = (accounts, journal_entries, postings, lots, payouts, discrepancies, policies, attempts)

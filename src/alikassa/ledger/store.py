@@ -11,43 +11,34 @@ from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import (
     BUCKETS,
     Account,
-    Bucket,
+    AccountState,
     Certificate,
     CertificateState,
-    JournalEntry,
-    Kind,
     Merchant,
-    Posting,
     Purpose,
-    SystemAccount,
 )
-from alikassa.ledger.schema import accounts, certificates, journal_entries, merchants, postings
+from alikassa.ledger.schema import accounts, certificates, closed_periods, merchants
+from alikassa.ledger.types import Moment
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Mapping
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 __all__ = [
+    "closed_until",
     "find_account",
     "find_accounts",
     "find_certificates",
-    "find_entry",
     "find_merchant",
     "insert_account",
     "insert_certificate",
-    "insert_entry",
     "insert_merchant",
     "lock_certificate",
-    "update_account",
     "update_certificate",
 ]
-
-
-def _same_account(table: sa.Table, account: uuid.UUID) -> sa.ColumnElement[bool]:
-    key = table.c.id if table is accounts else table.c.account_id
-    return sa.and_(table.c.lane == lane_of(account), key == account)
 
 
 async def _first(
@@ -145,6 +136,11 @@ def _account(row: Mapping[Any, Any]) -> Account:
         sequence=row["sequence"],
         recorded_at=row["recorded_at"],
         opened_at=row["opened_at"],
+        head=row["head"],
+        state=AccountState(row["state"]),
+        policy=row["policy"],
+        next_due_at=row["next_due_at"],
+        closed_until=row["closed_until"],
     )
 
 
@@ -161,6 +157,8 @@ async def insert_account(connection: AsyncConnection, account: Account) -> bool:
                     sequence=account.sequence,
                     recorded_at=account.recorded_at,
                     opened_at=account.opened_at,
+                    head=account.head,
+                    closed_until=account.closed_until,
                     **{bucket.value: amount for bucket, amount in account.buckets.items()},
                 )
             )
@@ -171,7 +169,9 @@ async def insert_account(connection: AsyncConnection, account: Account) -> bool:
 
 async def find_account(connection: AsyncConnection, account: uuid.UUID, *, lock: bool = False) -> Account | None:
     """With `lock`, the account cannot change until the transaction ends."""
-    row = await _first(connection, sa.select(accounts).where(_same_account(accounts, account)), lock=lock)
+    row = await _first(
+        connection, sa.select(accounts).where(accounts.c.lane == lane_of(account), accounts.c.id == account), lock=lock
+    )
     return None if row is None else _account(row)
 
 
@@ -182,85 +182,8 @@ async def find_accounts(connection: AsyncConnection, merchant: uuid.UUID | None 
     return [_account(row) for row in (await connection.execute(statement)).mappings()]
 
 
-async def update_account(connection: AsyncConnection, entry: JournalEntry, buckets: Mapping[Bucket, int]) -> None:
-    """Moves the account on to `entry`, with the buckets as they stand after it."""
-    await connection.execute(
-        accounts.update()
-        .where(_same_account(accounts, entry.account), accounts.c.sequence == entry.sequence - 1)
-        .values(
-            sequence=entry.sequence,
-            recorded_at=entry.recorded_at,
-            **{bucket.value: amount for bucket, amount in buckets.items()},
-        )
-    )
-
-
-# Journal
-
-
-async def insert_entry(connection: AsyncConnection, entry: JournalEntry) -> None:
-    lane = lane_of(entry.account)
-    await connection.execute(
-        journal_entries.insert().values(
-            lane=lane,
-            account_id=entry.account,
-            sequence=entry.sequence,
-            id=entry.id,
-            kind=entry.kind,
-            reference=entry.reference,
-            reason=entry.reason,
-            content=entry.content,
-            lines=len(entry.postings),
-            effective_at=entry.effective_at,
-            recorded_at=entry.recorded_at,
-        )
-    )
-    await connection.execute(
-        postings.insert(),
-        [
-            {
-                "lane": lane,
-                "account_id": entry.account,
-                "sequence": entry.sequence,
-                "line": line,
-                "bucket": posting.bucket,
-                "amount": posting.amount,
-            }
-            for line, posting in enumerate(entry.postings)
-        ],
-    )
-
-
-async def find_entry(
-    connection: AsyncConnection, account: uuid.UUID, kind: Kind, reference: str
-) -> JournalEntry | None:
-    """The entry that claimed this reference."""
-    statement = sa.select(journal_entries).where(
-        _same_account(journal_entries, account),
-        journal_entries.c.kind == kind,
-        journal_entries.c.reference == reference,
-    )
-    row = await _first(connection, statement)
-    if row is None:
-        return None
-    lines = await connection.execute(
-        sa.select(postings.c.bucket, postings.c.amount)
-        .where(_same_account(postings, account), postings.c.sequence == row["sequence"])
-        .order_by(postings.c.line)
-    )
-    return JournalEntry(
-        id=row["id"],
-        account=row["account_id"],
-        sequence=row["sequence"],
-        kind=Kind(row["kind"]),
-        reference=row["reference"],
-        reason=row["reason"],
-        content=row["content"],
-        effective_at=row["effective_at"],
-        recorded_at=row["recorded_at"],
-        postings=tuple(Posting(_bucket(bucket), amount) for bucket, amount in lines),
-    )
-
-
-def _bucket(text: str) -> Bucket | SystemAccount:
-    return SystemAccount(text) if text.startswith("system:") else Bucket(text)
+async def closed_until(connection: AsyncConnection) -> datetime | None:
+    """The end of the latest period that was closed for all accounts."""
+    found = await connection.execute(sa.select(sa.func.max(closed_periods.c.until, type_=Moment)))
+    until: datetime | None = found.scalar_one()
+    return until

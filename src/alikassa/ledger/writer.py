@@ -1,0 +1,71 @@
+"""The connection that is kept for writing one transaction after another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from alikassa.ledger.failures import translated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from alikassa.ledger.address import Address
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """One connection of the engine's. Making one takes longer than a small batch, so it is kept while it works."""
+
+    def __init__(self, address: Address, engine: AsyncEngine) -> None:
+        self._address = address
+        self._engine = engine
+        self._connection: AsyncConnection | None = None
+        self._opened: tuple[int, int] | None = None
+        self._busy: asyncio.Lock | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Committed at the end, rolled back on any error; then the connection is given up, whatever its state."""
+        if self._busy is None:
+            self._busy = asyncio.Lock()
+        async with self._busy, translated(self._address):
+            try:
+                connection = await self._connect()
+                async with connection.begin():
+                    yield connection
+            except BaseException:
+                await self._give_up()
+                raise
+
+    async def _connect(self) -> AsyncConnection:
+        if self._connection is not None and (self._connection.closed or self._identity() != self._opened):
+            await self._give_up()
+        if self._connection is None:
+            self._opened = self._identity()
+            self._connection = await self._engine.connect()
+            await self._connection.execution_options(write=True)
+        return self._connection
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Another file may have taken the place of the one that is open: a restored copy, say."""
+        if self._address.sqlite_file is None:
+            return None
+        found = os.stat(self._address.sqlite_file)
+        return found.st_dev, found.st_ino
+
+    async def _give_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.invalidate()
+            await connection.close()
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
