@@ -61,7 +61,10 @@ def opened(url: str, **options: bool) -> None:
 
 
 def test_migrations_make_the_tables_that_the_program_uses(database_url: str) -> None:
-    """Comparing the migrated database with the tables in schema.py finds no difference."""
+    """Comparing the migrated database with the tables in schema.py finds no difference.
+
+    Triggers stand in for the journal's foreign keys on PostgreSQL; the tests below see them work.
+    """
 
     async def differences() -> list[Any]:
         async with await Database.open(database_url, create=True) as database, database.read() as connection:
@@ -70,7 +73,33 @@ def test_migrations_make_the_tables_that_the_program_uses(database_url: str) -> 
             )
 
     found = asyncio.run(differences())
+    if database_url.startswith("postgresql"):
+        found = [one for one in found if one[0] != "add_fk" or one[1].table.name not in ("journal_entries", "postings")]
     assert found == []
+
+
+def test_no_entry_without_its_account_and_no_posting_without_its_entry(shop: Shop) -> None:
+    """The database itself refuses both, for whatever program tries."""
+    nobody = uuid.UUID(int=0)
+    entry = (
+        f"INSERT INTO journal_entries ({COLUMNS}) SELECT lane, '{nobody}', sequence, '{nobody}', kind, reference,"
+        " reason,"
+        " content, lines, effective_at, recorded_at, hash FROM journal_entries WHERE sequence = 1"
+    )
+    posting = (
+        "INSERT INTO postings (lane, account_id, sequence, line, bucket, amount)"
+        " SELECT lane, account_id, 1000, line, bucket, amount FROM postings WHERE sequence = 1"
+    )
+    for statement in (entry, posting):
+        if shop.database.startswith("sqlite"):
+            connection = sqlite3.connect(shop.database.removeprefix("sqlite:///"))
+            connection.execute("PRAGMA foreign_keys = ON")
+            with pytest.raises(sqlite3.IntegrityError), connection:
+                connection.execute(statement)
+            connection.close()
+        else:
+            with pytest.raises((asyncpg.RestrictViolationError, asyncpg.ForeignKeyViolationError)):
+                on_postgresql(shop.database, statement)
 
 
 def test_the_newest_migration_is_the_revision_that_is_asked_for() -> None:

@@ -1,11 +1,12 @@
 """Many rows in one statement, on either engine: what the writer's hot path hands straight to the driver.
 
-On PostgreSQL a statement takes one array a column, on SQLite one tuple a row.
+On PostgreSQL rows are copied in as text, and other statements take one array a column; on SQLite one tuple a row.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alikassa.ledger.types import moment_text
@@ -21,29 +22,43 @@ __all__ = ["Columns", "columns_of", "find_rows", "insert_rows", "units", "update
 
 
 class _Type(NamedTuple):
-    """How PostgreSQL names an array of it, what it is cast to, and how either engine wants a value."""
+    """How PostgreSQL names an array of it and what it is cast to, how either engine wants a value, and its text."""
 
     array: str
     cast: str
     postgresql: Callable[[Any], Any] | None
     sqlite: Callable[[Any], Any] | None
+    text: Callable[[Any], str]
 
 
 def _optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else convert(value)
 
 
+def _nullable(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "\\N" if value is None else text(value)
+
+
+def _bytes_text(value: bytes) -> str:
+    return f"\\\\x{value.hex()}"
+
+
+def _escaped(value: str) -> str:
+    """Text as COPY reads it. Line ends and tabs do not occur: what is kept is printable."""
+    return value.replace("\\", "\\\\") if "\\" in value else value
+
+
 # Amounts travel as text and are cast there: the driver's own coding of a Decimal takes longer.
 _TYPES = {
-    "SmallInteger": _Type("smallint[]", "", None, None),
-    "Integer": _Type("integer[]", "", None, None),
-    "BigInteger": _Type("bigint[]", "", None, None),
-    "Boolean": _Type("boolean[]", "", None, int),
-    "LargeBinary": _Type("bytea[]", "", None, None),
-    "Text": _Type("text[]", "", None, None),
-    "Amount": _Type("text[]", "::numeric(38,8)", from_units, from_units),
-    "Moment": _Type("timestamptz[]", "", None, _optional(moment_text)),
-    "Uuid": _Type("uuid[]", "", None, str),
+    "SmallInteger": _Type("smallint[]", "", None, None, str),
+    "Integer": _Type("integer[]", "", None, None, str),
+    "BigInteger": _Type("bigint[]", "", None, None, str),
+    "Boolean": _Type("boolean[]", "", None, int, str),
+    "LargeBinary": _Type("bytea[]", "", None, None, _bytes_text),
+    "Text": _Type("text[]", "", None, None, _escaped),
+    "Amount": _Type("text[]", "::numeric(38,8)", from_units, from_units, from_units),
+    "Moment": _Type("timestamptz[]", "", None, _optional(moment_text), moment_text),
+    "Uuid": _Type("uuid[]", "", None, str, str),
 }
 
 
@@ -54,6 +69,10 @@ class Columns:
         self.table = table.name
         self.names = tuple(names)
         self.types = [_TYPES[type(table.c[name].type).__name__] for name in names]
+        self._texts = [
+            _nullable(one.text) if table.c[name].nullable else one.text
+            for name, one in zip(names, self.types, strict=True)
+        ]
 
     def arrays(self, rows: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
         """A list a column, for PostgreSQL."""
@@ -70,6 +89,11 @@ class Columns:
             for row in rows
         ]
 
+    def lines(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """A line a row, for PostgreSQL's COPY."""
+        columns = [map(text, column) for text, column in zip(self._texts, zip(*rows, strict=True), strict=True)]
+        return "".join(["\t".join(line) + "\n" for line in zip(*columns, strict=True)]).encode()
+
     def unnest(self) -> str:
         return f"unnest({', '.join(f'${n}::{one.array}' for n, one in enumerate(self.types, 1))})"
 
@@ -80,18 +104,16 @@ def columns_of(table: sa.Table, *names: str) -> Columns:
 
 
 async def insert_rows(connection: AsyncConnection, columns: Columns, rows: Sequence[Sequence[Any]]) -> None:
+    """On PostgreSQL some statement of the transaction has to come before: it is what begins it."""
     if not rows:
         return
-    names = ", ".join(columns.names)
     if connection.dialect.name == "postgresql":
-        values = ", ".join(f"u.c{n}{one.cast}" for n, one in enumerate(columns.types))
-        aliases = ", ".join(f"c{n}" for n in range(len(columns.types)))
-        statement = f"INSERT INTO {columns.table} ({names}) SELECT {values} FROM {columns.unnest()} AS u ({aliases})"  # noqa: S608 - names from the schema
-        await connection.exec_driver_sql(statement, columns.arrays(rows))
-    else:
-        marks = ", ".join("?" * len(columns.names))
-        statement = f"INSERT INTO {columns.table} ({names}) VALUES ({marks})"  # noqa: S608 - names from the schema
-        await connection.exec_driver_sql(statement, columns.tuples(rows))
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.copy_to_table(columns.table, source=BytesIO(columns.lines(rows)), columns=columns.names)
+        return
+    names, marks = ", ".join(columns.names), ", ".join("?" * len(columns.names))
+    statement = f"INSERT INTO {columns.table} ({names}) VALUES ({marks})"  # noqa: S608 - names from the schema
+    await connection.exec_driver_sql(statement, columns.tuples(rows))
 
 
 async def update_rows(connection: AsyncConnection, columns: Columns, keys: int, rows: Sequence[Sequence[Any]]) -> int:

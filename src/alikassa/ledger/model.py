@@ -180,7 +180,7 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     lot: LotKey | None = None
 
 
-class JournalEntry(msgspec.Struct, frozen=True):
+class JournalEntry(msgspec.Struct, frozen=True, gc=False):
     """One event of one account. Immutable; its postings sum to zero.
 
     `subject` is the number of the entry that it is about: a refund's payment, a callback's payout. `detail` is the
@@ -204,7 +204,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     hash: bytes = b""
 
 
-class Lot(msgspec.Struct, frozen=True):
+class Lot(msgspec.Struct, frozen=True, gc=False):
     """One held sum in `hold` or `rolling_reserve`.
 
     `source` is the reference of what it was held from, `policy` the version of the policy that says so (0: held by
@@ -220,7 +220,7 @@ class Lot(msgspec.Struct, frozen=True):
     remaining: int
 
 
-class Payout(msgspec.Struct, frozen=True):
+class Payout(msgspec.Struct, frozen=True, gc=False):
     """One payout. `amount` without the fee; `state_sequence` is the entry that brought it into its state."""
 
     key: LotKey
@@ -234,7 +234,7 @@ class Payout(msgspec.Struct, frozen=True):
     state_at: datetime
 
 
-class Discrepancy(msgspec.Struct, frozen=True):
+class Discrepancy(msgspec.Struct, frozen=True, gc=False):
     """A callback that contradicted a payout's final state: it moved nothing, and waits for `payout correct`.
 
     `times` it was heard, last at `last_at`. `closed_sequence` is the entry that settled it, None while it is open.

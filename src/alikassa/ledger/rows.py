@@ -41,8 +41,8 @@ def place(text: str) -> Bucket | SystemAccount:
 
 
 def _uuid(value: Any) -> uuid.UUID:
-    # The driver's own kind of uuid is turned into the standard one, which is what others compare and print.
-    return value if type(value) is uuid.UUID else uuid.UUID(str(value))
+    # PostgreSQL's driver has a kind of its own; others compare and print the standard one.
+    return uuid.UUID(value) if isinstance(value, str) else uuid.UUID(int=value.int)
 
 
 def _moment(value: Any) -> datetime:

@@ -114,6 +114,8 @@ accounts = Table(
     sqlite_with_rowid=False,
 )
 
+# On PostgreSQL triggers see to it, once a statement, that an entry has its account and a posting its entry; the foreign
+# keys are SQLite's.
 journal_entries = Table(
     "journal_entries",
     metadata,

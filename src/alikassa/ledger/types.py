@@ -21,7 +21,9 @@ __all__ = ["Amount", "Moment", "Uuid", "moment_text"]
 
 def moment_text(moment: datetime) -> str:
     """UTC with microseconds, of fixed width, so that text sorts as time does."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='microseconds')[:-6]}Z"
 
 
 class Amount(TypeDecorator[int]):

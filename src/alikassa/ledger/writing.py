@@ -85,23 +85,23 @@ def _account(sheet: Sheet) -> tuple[Any, ...]:
 
 
 def _entries(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane = lane_of(sheet.account.id)
+    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for one in sheet.new_entries:
         yield (
-            *(lane, one.account, one.sequence, one.id, one.kind.value, one.reference, one.reason, one.content),
+            *(lane, account, one.sequence, one.id, one.kind.value, one.reference, one.reason, one.content),
             *(len(one.postings), one.effective_at, one.recorded_at, one.metadata, one.subject, one.detail, one.hash),
         )
 
 
 def _postings(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane = lane_of(sheet.account.id)
+    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for entry in sheet.new_entries:
         for line, one in enumerate(entry.postings):
-            yield (lane, entry.account, entry.sequence, line, one.bucket.value, one.amount, *(one.lot or (None, None)))
+            yield (lane, account, entry.sequence, line, one.bucket.value, one.amount, *(one.lot or (None, None)))
 
 
 def _lots(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), sheet.account.id
+    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for key in sheet.new_lots:
         one = sheet.lots[key]
         yield (
@@ -111,14 +111,14 @@ def _lots(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
 
 
 def _lot_changes(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), sheet.account.id
+    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for key in sheet.changed_lots:
         remaining = sheet.lots[key].remaining
         yield (lane, account, *key, remaining, remaining > 0)
 
 
 def _payouts(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), sheet.account.id
+    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for reference in sheet.new_payouts:
         one = sheet.payouts[reference]
         yield (
@@ -128,14 +128,14 @@ def _payouts(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
 
 
 def _payout_changes(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), sheet.account.id
+    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for reference in sheet.changed_payouts:
         one = sheet.payouts[reference]
         yield (lane, account, reference, one.amount, one.state.value, one.state_sequence, one.state_at)
 
 
 def _policies(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), sheet.account.id
+    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for version, policy, sequence in sheet.new_policies:
         yield (
             *(lane, account, version, sequence, policy.fee_percent, policy.fee_fixed, policy.hold_percent),
@@ -147,7 +147,7 @@ def _policies(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
 async def _write_discrepancies(connection: AsyncConnection, changed: Sequence[Sheet]) -> None:
     new, old = [], []
     for sheet in changed:
-        lane, account = lane_of(sheet.account.id), sheet.account.id
+        lane, account = lane_of(sheet.account.id), str(sheet.account.id)
         for one in sheet.discrepancies_seen.values():
             key = (lane, account, one.payout, one.claimed.value, one.opened_at)
             if (one.payout, one.claimed, one.opened_at) in sheet.discrepancies_loaded:
