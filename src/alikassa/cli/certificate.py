@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alikassa.cli.books import on_database
+from alikassa.cli.on_database import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption, PurposeChoice, parse_uuid
 from alikassa.cli.output import message, print_id, print_json, print_records
 

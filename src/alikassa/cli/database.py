@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alikassa.cli.books import on_database
+from alikassa.cli.on_database import on_database
 from alikassa.cli.options import DatabaseOption
 from alikassa.cli.output import message
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alikassa.cli.balance import print_balance
-from alikassa.cli.books import on_database
+from alikassa.cli.on_database import on_database
 from alikassa.cli.options import parse_uuid
 from alikassa.cli.output import Output, message
 

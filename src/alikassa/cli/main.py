@@ -9,7 +9,7 @@ import warnings
 import typer
 
 from alikassa import errors
-from alikassa.cli import account, balance, certificate, database, demo, keygen, merchant, serve
+from alikassa.cli import account, balance, books, certificate, database, demo, keygen, merchant, serve
 from alikassa.cli.output import complain, message
 
 __all__ = ["EXIT_CODES", "app", "main"]
@@ -31,6 +31,7 @@ serve.add_to(app)
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(account.app, name="account")
+app.add_typer(books.app, name="books")
 app.add_typer(database.app, name="database")
 
 #: The first that fits counts.

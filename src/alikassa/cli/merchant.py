@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from alikassa.cli.books import on_database
+from alikassa.cli.on_database import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption
 from alikassa.cli.output import message, print_id, print_json
 
