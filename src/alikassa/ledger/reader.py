@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from alikassa import clock
+
 if TYPE_CHECKING:
     import asyncio
 
+    from alikassa.clock import Clock
     from alikassa.ledger.database import Database
 
 __all__ = ["MOST_JOINED", "AccountReader", "ActiveCertificate", "Standing", "reader_for"]
@@ -26,7 +29,10 @@ class ActiveCertificate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """An account at one moment: four amounts as text with eight decimals, and who may ask for them."""
+    """An account at one moment: four amounts as text with eight decimals, and who may ask for them.
+
+    What is due by then is in `balance`, whether it is released in the books yet or not.
+    """
 
     currency: str
     balance: str
@@ -53,12 +59,15 @@ class AccountReader(Protocol):
     async def close(self) -> None: ...
 
 
-def reader_for(database: Database) -> AccountReader:
-    """The reader for this database's engine. It connects when it is first asked."""
+def reader_for(database: Database, now: Clock | None = None) -> AccountReader:
+    """The reader for this database's engine. It connects when it is first asked.
+
+    `now` stands in for the database's own clock, which else says what is due.
+    """
     if database.is_postgresql:
         from alikassa.ledger.reader_postgresql import PostgresqlReader
 
-        return PostgresqlReader(database.address)
+        return PostgresqlReader(database.address, now)
     from alikassa.ledger.reader_sqlite import SqliteReader
 
-    return SqliteReader(database.address)
+    return SqliteReader(database.address, now or clock.now)

@@ -11,11 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alikassa.ledger.due_amounts import Amounts, DueAmounts, ExactSum
 from alikassa.ledger.failures import translate
 from alikassa.ledger.reader import ActiveCertificate, Standing
+from alikassa.ledger.types import moment_text
 from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
 
 if TYPE_CHECKING:
+    from alikassa.clock import Clock
     from alikassa.ledger.address import Address
 
 __all__ = ["SqliteReader"]
@@ -30,8 +33,10 @@ _LOOK_SECONDS = 1.0
 class SqliteReader:
     """See `AccountReader`."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, now: Clock) -> None:
         self._address = address
+        self._now = now
+        self._due = DueAmounts[str]()
         self._file = Path(address.url.database or "")
         self._connection: sqlite3.Connection | None = None
         self._opened = (0, 0)
@@ -61,14 +66,31 @@ class SqliteReader:
         for account in accounts:
             parameters += (LANE_OF_ENDING[account[-2:]], account)
         found: dict[str, Standing] = {}
-        for id_, currency, balance, hold, reserve, pending, *certificate in self._execute(
+        due: dict[str, int] = {}
+        now = ""
+        for id_, currency, balance, hold, reserve, pending, sequence, next_due_at, *certificate in self._execute(
             _balances(len(accounts)), parameters
         ):
             certificates = _active(*certificate)
             if id_ in found:
                 certificates = found[id_].certificates + certificates
+            elif next_due_at is not None:
+                now = now or moment_text(self._now())
+                if next_due_at <= now:
+                    due[id_] = sequence
             found[id_] = Standing(currency, balance, hold, reserve, pending, certificates)
+        for account, sequence in due.items():
+            found[account] = self._with_due(account, sequence, found[account], now)
         return found
+
+    def _with_due(self, account: str, sequence: int, found: Standing, now: str) -> Standing:
+        amounts = self._due.find(account, sequence, now)
+        if amounts is None:
+            lane = LANE_OF_ENDING[account[-2:]]
+            (row,) = self._execute(_DUE, {"lane": lane, "account": account, "now": now})
+            amounts, until = Amounts.of(*row[1:6]), row[6]
+            self._due.keep(account, row[0], now, until, amounts)
+        return Standing(found.currency, *amounts, found.pending_payouts, found.certificates)
 
     async def ping(self) -> None:
         try:
@@ -81,7 +103,7 @@ class SqliteReader:
     async def close(self) -> None:
         self._disconnect()
 
-    def _execute(self, statement: str, parameters: list[Any]) -> list[Any]:
+    def _execute(self, statement: str, parameters: list[Any] | dict[str, Any]) -> list[Any]:
         if time.monotonic() >= self._look_at:
             self._look_again()
         connection = self._connection
@@ -110,6 +132,7 @@ class SqliteReader:
             f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
         )
         connection.execute("PRAGMA query_only = ON")
+        connection.create_aggregate("exact_sum", 1, ExactSum)  # type: ignore[arg-type]
         return connection
 
     def _disconnect(self) -> None:
@@ -127,8 +150,20 @@ def _balances(count: int) -> str:
     # One statement for all that wait: its fixed cost (locks on the log's index) is three times that of a row.
     return (
         "SELECT a.id, a.currency, a.balance, a.hold, a.rolling_reserve, a.pending_payouts,"  # noqa: S608 - marks only
-        " c.id, c.sha1_allowed, c.public_key"
+        " a.sequence, a.next_due_at, c.id, c.sha1_allowed, c.public_key"
         f" FROM (VALUES {','.join(['(?,?)'] * count)}) AS asked"
         " CROSS JOIN accounts a ON a.lane = asked.column1 AND a.id = asked.column2"
         " LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payout' AND c.state = 'active'"
     )
+
+
+# In one statement, so that the account and its lots are of one moment.
+_OF_ACCOUNT = "FROM lots l WHERE l.lane = a.lane AND l.account_id = a.id AND l.open"
+_DUE = (
+    "SELECT a.sequence, a.balance, a.hold, a.rolling_reserve,"  # noqa: S608 - its own parts only
+    f" coalesce((SELECT exact_sum(l.remaining) {_OF_ACCOUNT} AND l.due_at <= :now AND l.bucket = 'hold'), '0'),"
+    f" coalesce((SELECT exact_sum(l.remaining) {_OF_ACCOUNT} AND l.due_at <= :now"
+    " AND l.bucket = 'rolling_reserve'), '0'),"
+    f" (SELECT min(l.due_at) {_OF_ACCOUNT} AND l.due_at > :now)"
+    " FROM accounts a WHERE a.lane = :lane AND a.id = :account"
+)
