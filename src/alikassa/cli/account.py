@@ -1,22 +1,31 @@
-"""`alikassa account`: accounts and their four buckets."""
+"""`alikassa account`: accounts, their state and their four buckets."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from alikassa.cli.commands.booking import book
+from alikassa.cli.commands.options import (
+    AccountArgument,
+    EffectiveAtOption,
+    MetadataOption,
+    OverdrawOption,
+    ReferenceOption,
+    WhyOption,
+    parse_amount,
+    parse_metadata,
+)
+from alikassa.cli.commands.records import account_record
 from alikassa.cli.on_database import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption, parse_uuid
 from alikassa.cli.output import message, print_id, print_json, print_records
 
-if TYPE_CHECKING:
-    from alikassa.ledger.model import Account
-
 __all__ = ["app"]
 
-app = typer.Typer(help="Accounts: the four numbers, and corrections by hand.", no_args_is_help=True)
+app = typer.Typer(help="Accounts: their four numbers, their state, and corrections by hand.", no_args_is_help=True)
 
 
 class BucketChoice(StrEnum):
@@ -42,7 +51,7 @@ def open_(
 
     account = on_database(database, lambda opened: Registry(opened).open_account(owner, currency, id_))
     if as_json:
-        print_json(_record(account))
+        print_json(account_record(account))
     else:
         print_id(account.id)
         message(f"Opened account {account.id} in {account.currency}.")
@@ -54,14 +63,14 @@ def list_(
     merchant: Annotated[str | None, typer.Option("--merchant", metavar="ID", help="Only this merchant's.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List accounts with their four numbers."""
-    from alikassa.ledger.registry import Registry
+    """List accounts with their state and their four numbers."""
+    from alikassa.ledger.questions.accounts import find_accounts
 
     owner = None if merchant is None else parse_uuid(merchant, "a merchant")
 
-    found = on_database(database, lambda opened: Registry(opened).accounts(owner))
+    found = on_database(database, lambda opened: find_accounts(opened, owner))
     print_records(
-        [_record(one) for one in found],
+        [account_record(one) for one in found],
         as_json=as_json,
         empty="No accounts yet. Open one with: alikassa account open --merchant ID --currency RUB",
         right=[bucket.value for bucket in BucketChoice],
@@ -69,57 +78,114 @@ def list_(
 
 
 @app.command(
-    epilog="Example: `alikassa account adjust UUID --bucket balance --amount 93.84 --reference fix-1"
+    epilog="Example: `alikassa account adjust ACCOUNT --bucket balance --amount 93.84 --reference fix-1"
     " --reason 'opening balance'`"
 )
 def adjust(
-    account: Annotated[str, typer.Argument(metavar="UUID", help="The account's uuid.")],
+    account: AccountArgument,
     bucket: Annotated[BucketChoice, typer.Option("--bucket", help="Which of the four numbers.")],
-    amount: Annotated[str, typer.Option("--amount", help="What is added; with a minus, what is taken away.")],
-    reference: Annotated[
-        str, typer.Option("--reference", help="Names this event once: repeated, it is booked only once.")
+    amount: Annotated[
+        int,
+        typer.Option(
+            "--amount",
+            metavar="AMOUNT",
+            parser=parse_amount,
+            help="What is added; with a minus, what is taken away.",
+        ),
     ],
-    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever reads the books.")],
+    reference: ReferenceOption,
+    reason: WhyOption,
     database: DatabaseOption,
+    overdraw: OverdrawOption = False,
+    effective_at: EffectiveAtOption = None,
+    metadata: MetadataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Correct one of an account's numbers by an entry against the system account for adjustments."""
-    from alikassa.ledger.books import Books
+    """Correct one of an account's numbers by an entry against the system account for adjustments.
+
+    In hold and rolling_reserve this makes a held sum that only hands release, or draws on held sums; in
+    pending_payouts it makes a payout by hand, or draws on those.
+    """
     from alikassa.ledger.commands import Adjustment
     from alikassa.ledger.model import Bucket
-    from alikassa.money import from_units, to_units
 
     command = Adjustment(
-        account=parse_uuid(account, "an account"),
+        account=account,
         bucket=Bucket(bucket.value),
-        amount=to_units(amount),
+        amount=amount,
         reference=reference,
         reason=reason,
+        overdraw=overdraw,
+        effective_at=effective_at,
+        metadata=parse_metadata(metadata),
     )
-
-    booked = on_database(database, lambda opened: Books(opened).book(command))
-    now = from_units(booked.account.buckets[command.bucket])
-    if as_json:
-        print_json(
-            {
-                "entry": str(booked.entry.id),
-                "sequence": booked.entry.sequence,
-                "repeated": booked.repeated,
-                **_record(booked.account),
-            }
-        )
-    elif booked.repeated:
-        message(f"Booked before, as entry {booked.entry.sequence}; nothing changed. {bucket.value} is {now}.")
-    else:
-        message(f"Booked as entry {booked.entry.sequence}. {bucket.value} is now {now} {booked.account.currency}.")
+    book(command, database, as_json=as_json)
 
 
-def _record(account: Account) -> dict[str, object]:
-    from alikassa.money import from_units
+@app.command(epilog="Example: `alikassa account freeze ACCOUNT --reference risk-1 --reason 'sales under review'`")
+def freeze(
+    account: AccountArgument,
+    reference: ReferenceOption,
+    reason: WhyOption,
+    database: DatabaseOption,
+    effective_at: EffectiveAtOption = None,
+    metadata: MetadataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take no new payouts and no early releases until the account is unfrozen. All else goes on."""
+    from alikassa.ledger.commands import Freeze
 
-    return {
-        "account": str(account.id),
-        "merchant": str(account.merchant),
-        "currency": account.currency,
-        **{bucket.value: from_units(amount) for bucket, amount in account.buckets.items()},
-    }
+    command = Freeze(
+        account=account,
+        reference=reference,
+        reason=reason,
+        effective_at=effective_at,
+        metadata=parse_metadata(metadata),
+    )
+    book(command, database, as_json=as_json)
+
+
+@app.command(epilog="Example: `alikassa account unfreeze ACCOUNT --reference risk-2 --reason 'review ended'`")
+def unfreeze(
+    account: AccountArgument,
+    reference: ReferenceOption,
+    reason: WhyOption,
+    database: DatabaseOption,
+    effective_at: EffectiveAtOption = None,
+    metadata: MetadataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take payouts and early releases again."""
+    from alikassa.ledger.commands import Unfreeze
+
+    command = Unfreeze(
+        account=account,
+        reference=reference,
+        reason=reason,
+        effective_at=effective_at,
+        metadata=parse_metadata(metadata),
+    )
+    book(command, database, as_json=as_json)
+
+
+@app.command(epilog="Example: `alikassa account close ACCOUNT --reference end-1 --reason 'contract ended'`")
+def close(
+    account: AccountArgument,
+    reference: ReferenceOption,
+    reason: WhyOption,
+    database: DatabaseOption,
+    effective_at: EffectiveAtOption = None,
+    metadata: MetadataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close an account on which nothing is left. It takes only what banks send all the same, and corrections."""
+    from alikassa.ledger.commands import CloseAccount
+
+    command = CloseAccount(
+        account=account,
+        reference=reference,
+        reason=reason,
+        effective_at=effective_at,
+        metadata=parse_metadata(metadata),
+    )
+    book(command, database, as_json=as_json)

@@ -9,7 +9,7 @@ import warnings
 import typer
 
 from alikassa import errors
-from alikassa.cli import account, balance, books, certificate, database, demo, keygen, merchant, serve
+from alikassa.cli import account, balance, books, certificate, commands, database, demo, keygen, merchant, serve
 from alikassa.cli.output import complain, message
 
 __all__ = ["EXIT_CODES", "app", "main"]
@@ -33,11 +33,13 @@ app.add_typer(certificate.app, name="certificate")
 app.add_typer(account.app, name="account")
 app.add_typer(books.app, name="books")
 app.add_typer(database.app, name="database")
+commands.add_to(app)
 
 #: The first that fits counts.
 EXIT_CODES: tuple[tuple[type[errors.AlikassaError], int], ...] = (
     (errors.InvalidInputError, 2),
     (errors.DatabaseUnavailableError, 6),
+    (errors.OverloadedError, 6),
     (errors.ConfigurationError, 3),
     (errors.CertificateError, 3),
     (errors.DatabaseError, 3),
@@ -45,6 +47,10 @@ EXIT_CODES: tuple[tuple[type[errors.AlikassaError], int], ...] = (
     (errors.NotFoundError, 4),
     (errors.ConflictError, 4),
     (errors.InsufficientFundsError, 4),
+    (errors.ExceedsPaymentError, 4),
+    (errors.AccountStateError, 4),
+    (errors.EffectiveTimeError, 4),
+    (errors.PayoutStateError, 4),
     (errors.BoundExceededError, 4),
     (errors.NetworkError, 5),
     (errors.AlikassaError, 6),
