@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import sqlalchemy as sa
 
-from alikassa.ledger.model import Bucket, Kind, LotKey
+from alikassa.errors import InvariantError
+from alikassa.ledger import rows
+from alikassa.ledger.ids import lane_of
+from alikassa.ledger.model import Bucket, Kind, LotKey, PayoutState
+from alikassa.ledger.questions.reading import (
+    Sum,
+    entries_of,
+    find_account,
+    lots_of,
+    payouts_of,
+    postings_of,
+    require_limit,
+    summed,
+    time_of,
+)
+from alikassa.ledger.schema import journal_entries, lots, payouts, policies, postings
+from alikassa.ledger.types import Moment
+from alikassa.money import from_units
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from alikassa.clock import Clock
     from alikassa.ledger.database import Database
+    from alikassa.ledger.model import Account
+    from alikassa.ledger.policy import Policy
 
 __all__ = [
     "MOST_ITEMS",
@@ -42,7 +66,7 @@ class HeldLot(msgspec.Struct, frozen=True):
     """A lot and where it is from: `kind` and `reason` are those of the entry that made it, at `made_at` (effective).
 
     `source` is the payment's reference, or whatever it was held from by hand or brought from other books. `percent`
-    is what the policy `version` says, in 10^-8 percent; both are None for what no policy holds. `due_at` None:
+    is what that version of the policy says, in 10^-8 percent; both are None for what no policy holds. `due_at` None:
     released only by hand.
     """
 
@@ -133,4 +157,160 @@ async def explain(database: Database, account: uuid.UUID, *, limit: int = 20, no
 
     NotFoundError for an unknown account, InvalidInputError for a limit outside 0 to `MOST_ITEMS`.
     """
-    raise NotImplementedError
+    require_limit(limit, 0, MOST_ITEMS)
+    async with database.read() as connection:
+        found = await find_account(connection, account)
+        at = await time_of(database, connection, now)
+        lots_read = _Lots(connection, found, at, limit, await _policies(connection, account))
+        sums = await lots_read.sums()
+        hold = await lots_read.held(Bucket.HOLD, sums)
+        reserve = await lots_read.held(Bucket.ROLLING_RESERVE, sums)
+        balance = await _balance(connection, found, limit, await lots_read.due(sums))
+        pending = await _pending(connection, found, at, limit)
+    return Explanation(account, found.currency, at, found.sequence, balance, hold, reserve, pending)
+
+
+class _Lots:
+    """The open lots of one account, as of one moment."""
+
+    def __init__(
+        self, connection: AsyncConnection, account: Account, at: datetime, limit: int, policies: dict[int, Policy]
+    ) -> None:
+        self._connection = connection
+        self._account = account
+        self._limit = limit
+        self._policies = policies
+        self._open = (*lots_of(account.id), lots.c.open)
+        self._is_due = sa.func.coalesce(lots.c.due_at <= sa.literal(at, Moment), sa.false())
+
+    async def sums(self) -> dict[tuple[Bucket, bool], Sum]:
+        """By bucket, and whether it is due. InvariantError when lots and bucket disagree."""
+        found = await summed(self._connection, (lots.c.bucket, self._is_due), lots.c.remaining, lots, *self._open)
+        sums = {(bucket, due): Sum() for bucket in (Bucket.HOLD, Bucket.ROLLING_RESERVE) for due in (False, True)}
+        sums |= {(Bucket(place), bool(due)): one for (place, due), one in found.items()}
+        for bucket in (Bucket.HOLD, Bucket.ROLLING_RESERVE):
+            _require_sum(self._account, bucket, sums[bucket, False].total + sums[bucket, True].total)
+        return sums
+
+    async def held(self, bucket: Bucket, sums: dict[tuple[Bucket, bool], Sum]) -> HeldExplained:
+        """What is not due yet."""
+        whole = sums[bucket, False]
+        listed = await self._listed(~self._is_due, lots.c.bucket == bucket.value)
+        return HeldExplained(whole.total, whole.rows, listed, _rest(whole, [lot.remaining for lot in listed]))
+
+    async def due(self, sums: dict[tuple[Bucket, bool], Sum]) -> tuple[list[HeldLot], Others]:
+        parts = [sums[bucket, True] for bucket in (Bucket.HOLD, Bucket.ROLLING_RESERVE)]
+        whole = Sum(sum(one.total for one in parts), sum(one.rows for one in parts))
+        listed = await self._listed(self._is_due) if whole.rows else []
+        return listed, _rest(whole, [lot.remaining for lot in listed])
+
+    async def _listed(self, *where: sa.ColumnElement[bool]) -> list[HeldLot]:
+        entry = journal_entries.c
+        made_by = sa.and_(*entries_of(self._account.id), entry.sequence == lots.c.sequence)
+        statement = (
+            sa.select(
+                *(lots.c.sequence, lots.c.line, lots.c.bucket, entry.kind, lots.c.source, entry.reason),
+                *(entry.effective_at, lots.c.policy, lots.c.amount, lots.c.remaining, lots.c.due_at),
+            )
+            .select_from(lots.join(journal_entries, made_by))
+            .where(*self._open, *where)
+            .order_by(sa.nulls_last(lots.c.due_at), lots.c.sequence, lots.c.line)
+            .limit(self._limit)
+        )
+        return [self._lot(row) for row in await self._connection.execute(statement)]
+
+    def _lot(self, row: Sequence[Any]) -> HeldLot:
+        sequence, line, place, kind, source, reason, made_at, version, amount, remaining, due_at = row
+        bucket, policy = Bucket(place), self._policies.get(version)
+        percent = None
+        if policy is not None:
+            percent = policy.hold_percent if bucket is Bucket.HOLD else policy.reserve_percent
+        return HeldLot(
+            key=LotKey(sequence, line),
+            bucket=bucket,
+            kind=Kind(kind),
+            source=source,
+            reason=reason,
+            made_at=made_at,
+            policy=version or None,
+            percent=percent,
+            amount=amount,
+            remaining=remaining,
+            due_at=due_at,
+        )
+
+
+async def _policies(connection: AsyncConnection, account: uuid.UUID) -> dict[int, Policy]:
+    """Every version that the account ever had."""
+    table = policies.alias("t")
+    here = (table.c.lane == lane_of(account), table.c.account_id == account)
+    found = await connection.execute(sa.select(sa.text(rows.POLICY)).select_from(table).where(*here))
+    return {version: policy for _, version, policy in map(rows.policy, found)}
+
+
+async def _balance(
+    connection: AsyncConnection, account: Account, limit: int, due: tuple[list[HeldLot], Others]
+) -> BalanceExplained:
+    changes = await _last_changes(connection, account.id, limit)
+    entry = journal_entries.c
+    statement = sa.select(
+        *(entry.sequence, entry.kind, entry.reference, entry.reason, entry.effective_at, entry.recorded_at)
+    ).where(*entries_of(account.id), entry.sequence.in_(changes))
+    movements = [
+        Movement(row.sequence, Kind(row.kind), row.reference, row.reason, row.effective_at, row.recorded_at, change)
+        for row in await connection.execute(statement.order_by(entry.sequence.desc()))
+        for change in [changes[row.sequence]]
+    ]
+    booked = account.buckets[Bucket.BALANCE]
+    before = min(changes, default=account.sequence + 1) - 1
+    lots_due, others_due = due
+    return BalanceExplained(
+        total=booked + sum(lot.remaining for lot in lots_due) + others_due.total,
+        movements=movements,
+        earlier=Others(before, booked - sum(changes.values())),
+        due=lots_due,
+        due_others=others_due,
+    )
+
+
+async def _last_changes(connection: AsyncConnection, account: uuid.UUID, limit: int) -> dict[int, int]:
+    """The last entries that moved the balance, at most so many, and by how much. Back along the primary key."""
+    statement = (
+        sa.select(postings.c.sequence, postings.c.amount)
+        .where(*postings_of(account), postings.c.bucket == Bucket.BALANCE.value)
+        .order_by(postings.c.sequence.desc(), postings.c.line.desc())
+    )
+    changes: dict[int, int] = {}
+    async with connection.stream(statement) as found:
+        async for sequence, amount in found:
+            if sequence not in changes and len(changes) == limit:
+                break
+            changes[sequence] = changes.get(sequence, 0) + amount
+    return changes
+
+
+async def _pending(connection: AsyncConnection, account: Account, at: datetime, limit: int) -> PendingExplained:
+    pending = (*payouts_of(account.id), payouts.c.state == PayoutState.PENDING.value)
+    whole = (await summed(connection, (), payouts.c.amount, payouts, *pending)).get((), Sum())
+    _require_sum(account, Bucket.PENDING_PAYOUTS, whole.total)
+    statement = sa.select(payouts).where(*pending).order_by(payouts.c.sequence, payouts.c.line).limit(limit)
+    listed = [
+        PendingPayout(
+            LotKey(row.sequence, row.line), row.reference, row.amount, row.by_hand, row.created_at, at - row.created_at
+        )
+        for row in await connection.execute(statement)
+    ]
+    return PendingExplained(whole.total, whole.rows, listed, _rest(whole, [payout.amount for payout in listed]))
+
+
+def _rest(whole: Sum, listed: Sequence[int]) -> Others:
+    return Others(whole.rows - len(listed), whole.total - sum(listed))
+
+
+def _require_sum(account: Account, bucket: Bucket, total: int) -> None:
+    booked = account.buckets[bucket]
+    if total != booked:
+        raise InvariantError(
+            f"{bucket} of account {account.id} is {from_units(booked)}, and its parts sum to {from_units(total)}.",
+            remedy="The database was changed by hand. See what is wrong: alikassa books verify",
+        )

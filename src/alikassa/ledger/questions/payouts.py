@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+import sqlalchemy as sa
 
+from alikassa.errors import InvalidInputError
+from alikassa.ledger import rows
+from alikassa.ledger.bulk import units
+from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Discrepancy, Payout, PayoutState
+from alikassa.ledger.questions.cursor import read_cursor, write_cursor
+from alikassa.ledger.questions.reading import find_account, require_limit, time_of
+from alikassa.ledger.rules import check_text
+from alikassa.ledger.schema import accounts
+from alikassa.ledger.schema import discrepancies as discrepancies_table
+from alikassa.ledger.schema import payouts as payouts_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alikassa.clock import Clock
     from alikassa.ledger.database import Database
 
@@ -26,6 +39,12 @@ __all__ = [
 
 #: Payouts, or discrepancies, of one page at most.
 MOST_PAYOUTS = 1000
+
+# The columns that `rows` names are those of t.
+_PAYOUTS = payouts_table.alias("t")
+_DISCREPANCIES = discrepancies_table.alias("t")
+_ACCOUNTS = accounts.alias("a")
+_THEIR_PAYOUTS = payouts_table.alias("p")
 
 
 class ListedPayout(msgspec.Struct, frozen=True):
@@ -74,7 +93,29 @@ async def payouts(
     `after` is the cursor of the page before, of the same question. NotFoundError for an unknown account,
     InvalidInputError for a cursor that is not this question's and for a limit outside 1 to `MOST_PAYOUTS`.
     """
-    raise NotImplementedError
+    require_limit(limit, 1, MOST_PAYOUTS)
+    if older_than is not None and older_than < timedelta(0):
+        raise InvalidInputError("An age is not below zero.")
+    question = ("payouts", account, state, older_than)
+    position = None if after is None else read_cursor(after, question, _PayoutPosition)
+    key = (_PAYOUTS.c.lane, _PAYOUTS.c.account_id, _PAYOUTS.c.sequence, _PAYOUTS.c.line)
+    statement = _select(f"a.currency, {rows.PAYOUT}", _PAYOUTS, account)
+    if state is not None:
+        statement = statement.where(_PAYOUTS.c.state == state.value)
+    if position is not None:
+        statement = statement.where(sa.tuple_(*key) > (lane_of(position.account), *msgspec.structs.astuple(position)))
+    async with database.read() as connection:
+        if account is not None:
+            await find_account(connection, account)
+        at = await time_of(database, connection, now)
+        if older_than is not None:
+            statement = statement.where(_PAYOUTS.c.created_at <= _earlier(at, older_than))
+        found = (await connection.execute(statement.order_by(*key).limit(limit + 1))).all()
+    listed = [_listed(row) for row in found[:limit]]
+    cursor = None
+    if len(found) > limit:
+        cursor = write_cursor(question, _PayoutPosition(listed[-1].account, *listed[-1].payout.key))
+    return PayoutPage(at, listed, cursor)
 
 
 async def discrepancies(
@@ -89,4 +130,72 @@ async def discrepancies(
 
     Cursor, limit and errors as in `payouts`.
     """
-    raise NotImplementedError
+    require_limit(limit, 1, MOST_PAYOUTS)
+    question = ("discrepancies", account, open_only)
+    position = None if after is None else read_cursor(after, question, _DiscrepancyPosition)
+    key = (
+        *(_DISCREPANCIES.c.lane, _DISCREPANCIES.c.account_id, _DISCREPANCIES.c.payout),
+        *(_DISCREPANCIES.c.claimed, _DISCREPANCIES.c.opened_at),
+    )
+    statement = _select(f"a.currency, p.amount, {rows.DISCREPANCY}", _DISCREPANCIES, account).join(
+        _THEIR_PAYOUTS,
+        sa.and_(
+            _THEIR_PAYOUTS.c.lane == _DISCREPANCIES.c.lane,
+            _THEIR_PAYOUTS.c.account_id == _DISCREPANCIES.c.account_id,
+            _THEIR_PAYOUTS.c.reference == _DISCREPANCIES.c.payout,
+        ),
+    )
+    if open_only:
+        statement = statement.where(_DISCREPANCIES.c.closed_sequence.is_(None))
+    if position is not None:
+        check_text(position.payout, "cursor's payout", len(position.payout))
+        statement = statement.where(sa.tuple_(*key) > (lane_of(position.account), *msgspec.structs.astuple(position)))
+    async with database.read() as connection:
+        if account is not None:
+            await find_account(connection, account)
+        found = (await connection.execute(statement.order_by(*key).limit(limit + 1))).all()
+    listed = [ListedDiscrepancy(row[0], units(row[1]), rows.discrepancy(row[2:])) for row in found[:limit]]
+    cursor = None
+    if len(found) > limit:
+        last = listed[-1].discrepancy
+        position = _DiscrepancyPosition(last.account, last.payout, last.claimed, last.opened_at)
+        cursor = write_cursor(question, position)
+    return DiscrepancyPage(listed, cursor)
+
+
+class _PayoutPosition(msgspec.Struct, array_like=True):
+    """The payout with which a page ended."""
+
+    account: uuid.UUID
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    line: Annotated[int, msgspec.Meta(ge=0, le=2**15 - 1)]
+
+
+class _DiscrepancyPosition(msgspec.Struct, array_like=True):
+    """The discrepancy with which a page ended."""
+
+    account: uuid.UUID
+    payout: str
+    claimed: PayoutState
+    opened_at: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def _select(columns: str, table: sa.FromClause, account: uuid.UUID | None) -> sa.Select[Any]:
+    """Columns of the table, and of each row's account."""
+    same = sa.and_(_ACCOUNTS.c.lane == table.c.lane, _ACCOUNTS.c.id == table.c.account_id)
+    statement = sa.select(sa.text(columns)).select_from(table.join(_ACCOUNTS, same))
+    if account is not None:
+        statement = statement.where(table.c.lane == lane_of(account), table.c.account_id == account)
+    return statement
+
+
+def _listed(row: Sequence[Any]) -> ListedPayout:
+    account, payout = rows.payout(row[1:])
+    return ListedPayout(account, row[0], payout)
+
+
+def _earlier(at: datetime, age: timedelta) -> datetime:
+    try:
+        return at - age
+    except OverflowError:
+        raise InvalidInputError("The age is longer than the calendar.") from None

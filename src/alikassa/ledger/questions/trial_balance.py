@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import sqlalchemy as sa
 
+from alikassa.errors import InvariantError
 from alikassa.ledger.model import Bucket, SystemAccount
+from alikassa.ledger.questions.reading import Sum, summed
+from alikassa.ledger.schema import accounts, postings
+from alikassa.money import from_units
 
 if TYPE_CHECKING:
     from alikassa.ledger.database import Database
 
 __all__ = ["TrialBalance", "TrialBalanceRow", "trial_balance"]
+
+_PLACES: tuple[Bucket | SystemAccount, ...] = (*Bucket, *SystemAccount)
 
 
 class TrialBalanceRow(msgspec.Struct, frozen=True):
@@ -34,4 +41,21 @@ class TrialBalance(msgspec.Struct, frozen=True):
 
 async def trial_balance(database: Database) -> TrialBalance:
     """Reads every posting. InvariantError when a currency does not sum to zero."""
-    raise NotImplementedError
+    same = sa.and_(accounts.c.lane == postings.c.lane, accounts.c.id == postings.c.account_id)
+    async with database.read() as connection:
+        currencies = list(await connection.scalars(sa.select(accounts.c.currency).distinct()))
+        by = (accounts.c.currency, postings.c.bucket)
+        sums = await summed(connection, by, postings.c.amount, postings.join(accounts, same))
+    rows = [
+        TrialBalanceRow(currency, place, sums.get((currency, place.value), Sum()).total)
+        for currency in sorted(currencies)
+        for place in _PLACES
+    ]
+    for currency in currencies:
+        left = sum(row.total for row in rows if row.currency == currency)
+        if left:
+            raise InvariantError(
+                f"All postings in {currency} sum to {from_units(left)}, not to zero.",
+                remedy="The database was changed by hand. See which entry it is: alikassa books verify",
+            )
+    return TrialBalance(rows, sorted(currencies))
