@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import asyncpg
 import plain_server
+from large_books import grow, let_all_fall_due
 from sqlalchemy.ext.asyncio import AsyncSession
 from workload import fill_books
 
+from alikassa.ledger.books import Books
 from alikassa.ledger.database import Database
 
 if TYPE_CHECKING:
@@ -22,18 +24,23 @@ if TYPE_CHECKING:
 
     from workload import Shop
 
-__all__ = ["ENGINES", "Stores", "fill_sqlite", "postgresql", "prepare_stores"]
+__all__ = ["ENGINES", "Stores", "fill_sqlite", "grow_large", "make_due", "postgresql", "prepare_stores", "release_all"]
 
 ENGINES = ("SQLite", "PostgreSQL")
-_DATABASES = ("books", "plain")
+_DATABASES = ("books", "plain", "small", "pgbench")
+#: Journal entries of every account: 10^4 and 10^6 of all together. Odd, so that what goes up comes down again.
+_FEW, _MANY = 11, 1001
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Database URLs by engine: our books, and the plain implementation's tables. Both hold the same accounts."""
+    """Database URLs by engine: our books, a second set of them that stays small, and the plain implementation's
+    tables. All hold the same accounts."""
 
     ours: dict[str, str]
+    small: dict[str, str]
     plain: dict[str, str]
+    pgbench: str
 
 
 @contextmanager
@@ -57,13 +64,15 @@ def _named(server: str, database: str) -> str:
 
 def prepare_stores(folder: Path, server: str, shops: list[Shop]) -> tuple[Stores, str]:
     """The filled databases, and PostgreSQL's version."""
-    books, plain = (_named(server, name) for name in _DATABASES)
+    books, plain, small, pgbench = (_named(server, name) for name in _DATABASES)
     stores = Stores(
         ours={"SQLite": f"sqlite:///{folder / 'books.db'}", "PostgreSQL": books},
+        small={"SQLite": f"sqlite:///{folder / 'small.db'}", "PostgreSQL": small},
         plain={
             "SQLite": f"sqlite+aiosqlite:///{folder / 'plain.db'}",
             "PostgreSQL": plain.replace("postgresql:", "postgresql+asyncpg:", 1),
         },
+        pgbench=pgbench,
     )
     return stores, asyncio.run(_fill(stores, server, shops))
 
@@ -83,16 +92,54 @@ async def _fill(stores: Stores, server: str, shops: list[Shop]) -> str:
             await connection.execute(f"CREATE DATABASE {name}")
     finally:
         await connection.close()
-    for url in stores.ours.values():
+    ours = [*stores.ours.values(), *stores.small.values()]
+    for url in ours:
         # One after the other: two migrations at once in one process get in each other's way.
         async with await Database.open(url, create=True):
             pass
-    await asyncio.gather(*(fill_books(url, shops) for url in stores.ours.values()))
+    await asyncio.gather(*(fill_books(url, shops) for url in ours))
+    await _grow(stores.small, _FEW, lots=False)
     for url in stores.plain.values():
         await _fill_plain(url, shops)
     for name in _DATABASES:
         await _settle(_named(server, name))
     return version
+
+
+def grow_large(stores: Stores) -> None:
+    """1,000,000 journal entries and 100,000 open lots in our books."""
+    asyncio.run(_grow(stores.ours, _MANY, lots=True))
+
+
+def make_due(stores: Stores) -> None:
+    """All lots are due, and none is released."""
+
+    async def run() -> None:
+        for url in stores.ours.values():
+            async with await Database.open(url) as database:
+                await let_all_fall_due(database)
+        await _settle(stores.ours["PostgreSQL"])
+
+    asyncio.run(run())
+
+
+def release_all(stores: Stores) -> None:
+    """As the sweeper would have."""
+
+    async def run() -> None:
+        for url in stores.ours.values():
+            async with await Database.open(url) as database:
+                await Books(database).sweep()
+        await _settle(stores.ours["PostgreSQL"])
+
+    asyncio.run(run())
+
+
+async def _grow(urls: dict[str, str], entries: int, *, lots: bool) -> None:
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(await Database.open(url)) for url in urls.values()]
+        await grow(opened, entries, lots=lots)
+    await _settle(urls["PostgreSQL"])
 
 
 async def _settle(url: str) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client_rows import measure_clients
-from engines import fill_sqlite, postgresql, prepare_stores
+from engines import fill_sqlite, grow_large, make_due, postgresql, prepare_stores, release_all
 from help_rows import measure_help
 from load import Load
+from posting_rows import measure_postings
 from processes import progress
 from report import print_report
 from server_rows import measure_servers
-from workload import make_shops, write_requests
+from workload import Held, make_shops, write_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_PARTS = ("server", "client", "help")
+_PARTS = ("server", "postings", "client", "help")
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,8 @@ _QUICK = Plan(rounds=1, seconds=1, help_runs=3)
 
 def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, str]) -> Iterator[Section]:
     """The sections, as they are found. Adds to `facts` what the run was made with."""
-    if "server" in parts:
-        progress("Filling the books of 1,000 accounts, on SQLite and PostgreSQL (half a minute) ...")
-        shops = make_shops()
-        requests = folder / "requests.tsv"
-        write_requests(requests, shops)
-        load = Load(requests)
-        facts["Load"] = load.name
-        facts["Servers"] = "one worker each; alikassa as `alikassa serve` starts it"
-        with postgresql(folder / "postgresql") as url:
-            stores, facts["PostgreSQL"] = prepare_stores(folder, url, shops)
-            progress(f"Balance requests: {load.name}")
-            yield measure_servers(folder, stores, shops, load, rounds=plan.rounds, seconds=plan.seconds)
+    if "server" in parts or "postings" in parts:
+        yield from _measure_books(parts, plan, folder, facts)
     if "client" in parts:
         progress("Client calls")
         (shop,) = make_shops(merchants=1, accounts_each=1)
@@ -64,6 +55,33 @@ def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, s
     if "help" in parts:
         progress("alikassa --help")
         yield measure_help(folder, runs=plan.help_runs)
+
+
+def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, str]) -> Iterator[Section]:
+    """What needs the two databases."""
+    progress("Filling the books of 1,000 accounts, on SQLite and PostgreSQL (half a minute) ...")
+    shops = make_shops()
+    requests = folder / "requests.tsv"
+    write_requests(requests, shops)
+    load = Load(requests)
+    measured = {"rounds": plan.rounds, "seconds": plan.seconds}
+    with postgresql(folder / "postgresql") as url:
+        stores, facts["PostgreSQL"] = prepare_stores(folder, url, shops)
+        if "server" in parts:
+            facts["Load"] = load.name
+            facts["Servers"] = "one worker each; alikassa as `alikassa serve` starts it, without the operator's side"
+            progress(f"Balance requests: {load.name}")
+            yield measure_servers(folder, stores, shops, load, held=Held.NOTHING, **measured)
+        progress("Filling the books with 1,000,000 journal entries and 100,000 open lots (three minutes) ...")
+        grow_large(stores)
+        if "server" in parts:
+            yield measure_servers(folder, stores, shops, load, held=Held.WAITING, **measured)
+            make_due(stores)
+            yield measure_servers(folder, stores, shops, load, held=Held.DUE, **measured)
+            release_all(stores)
+        if "postings" in parts:
+            progress("Payments")
+            yield from measure_postings(stores, **measured)
 
 
 def main() -> None:

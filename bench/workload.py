@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
+
+from large_books import HELD_EACH
 
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Adjustment
 from alikassa.ledger.database import Database
+from alikassa.ledger.ids import uuid7
 from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.registry import Registry
-from alikassa.money import to_units
+from alikassa.money import SCALE, from_units, to_units
 from alikassa.protocol import archive
 from alikassa.protocol.certificates import load_private_key
 from alikassa.protocol.messages import encode_balance
@@ -23,11 +27,19 @@ if TYPE_CHECKING:
 
     from alikassa.protocol.archive import ArchiveFiles
 
-__all__ = ["BODY", "Shop", "Stand", "fill_books", "make_shops", "write_requests"]
+__all__ = ["BODY", "Held", "Shop", "Stand", "fill_books", "make_shops", "write_requests"]
 
 MERCHANTS = 10
 ACCOUNTS_EACH = 100
 BODY = b"{}"
+
+
+class Held(Enum):
+    """What is on the accounts beside their balance: nothing, lots that wait, or the same lots due and not released."""
+
+    NOTHING = "nothing"
+    WAITING = "waiting"
+    DUE = "due"
 
 
 @dataclass(frozen=True)
@@ -37,11 +49,12 @@ class Stand:
     account: uuid.UUID
     balance: str
 
-    @property
-    def answer(self) -> bytes:
-        """The body that is due for it, to the byte."""
-        zero = "0.00000000"
-        return encode_balance("RUB", self.balance, zero, zero, zero)
+    def answer(self, held: Held) -> bytes:
+        """The body that it gets, to the byte."""
+        part = HELD_EACH if held is Held.WAITING else 0
+        balance = from_units(to_units(self.balance) + (2 * HELD_EACH * SCALE if held is Held.DUE else 0))
+        amount = f"{part}.00000000"
+        return encode_balance("RUB", balance, amount, amount, "0.00000000")
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Shop:
     payment: ArchiveFiles
     sign: str
     stands: tuple[Stand, ...]
+    #: The same in every database, so that one history fits all of them.
+    merchant: uuid.UUID = field(default_factory=uuid7)
 
 
 def make_shops(merchants: int = MERCHANTS, accounts_each: int = ACCOUNTS_EACH) -> list[Shop]:
@@ -81,7 +96,7 @@ async def fill_books(url: str, shops: list[Shop]) -> None:
     async with await Database.open(url, create=True) as database:
         registry, books = Registry(database), Books(database)
         for shop in shops:
-            merchant = await registry.add_merchant(shop.name)
+            merchant = await registry.add_merchant(shop.name, shop.merchant)
             await registry.add_certificate(merchant.id, Purpose.PAYOUT, shop.payout.public_key)
             await registry.add_certificate(merchant.id, Purpose.PAYMENT, shop.payment.public_key)
             for stand in shop.stands:

@@ -6,25 +6,16 @@ Nothing is acknowledged before it is committed.
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import deque
 from typing import TYPE_CHECKING
 
 from alikassa import clock
-from alikassa.errors import (
-    AlikassaError,
-    DatabaseConflictError,
-    DatabaseUnavailableError,
-    InvariantError,
-    OverloadedError,
-)
+from alikassa.errors import AlikassaError, InvariantError
 from alikassa.ledger import rules
-from alikassa.ledger.attempts import Answer, Attempt, Kept, Key, find_answers, forget_answers, keep_answers
-from alikassa.ledger.batch import Decided, Job, decide
+from alikassa.ledger.attempts import Answer, Attempt, forget_answers
+from alikassa.ledger.batch import Job
 from alikassa.ledger.due import due_accounts
-from alikassa.ledger.loading import Policies, load, lock_accounts
-from alikassa.ledger.needs import is_alone, needs_of
-from alikassa.ledger.writing import write
+from alikassa.ledger.ids import lane_of
+from alikassa.ledger.queue import WriterQueue
 
 if TYPE_CHECKING:
     import uuid
@@ -33,15 +24,14 @@ if TYPE_CHECKING:
     from alikassa.clock import Clock
     from alikassa.ledger.commands import Command
     from alikassa.ledger.database import Database
+    from alikassa.ledger.loading import Policies
     from alikassa.ledger.model import Booked
 
-__all__ = ["MOST_TOGETHER", "MOST_WAITING", "Books"]
+__all__ = ["Books"]
 
-#: Commands that one commit books at most, and jobs that may wait for one.
-MOST_TOGETHER = 256
-MOST_WAITING = 20_000
-#: How often a batch is tried again that another process's transaction has crossed.
-_TRIES = 12
+#: Writers of one process on PostgreSQL, each with its share of the lanes: while the database works for one, the rules
+#: work for another. SQLite has one write lock.
+_WRITERS = 2
 _SWEPT_TOGETHER = 200
 
 
@@ -54,10 +44,9 @@ class Books:
     def __init__(self, database: Database, now: Clock | None = None) -> None:
         self._database = database
         self._now = now
-        self._waiting: deque[Job] = deque()
-        self._writer: asyncio.Task[None] | None = None
-        self._policies: Policies = {}
-        self._committing = False
+        policies: Policies = {}
+        count = _WRITERS if database.is_postgresql else 1
+        self._queues = [WriterQueue(database, now, policies) for _ in range(count)]
 
     async def book(self, command: Command) -> Booked:
         """Book one command, and return when it is committed.
@@ -107,90 +96,9 @@ class Books:
     def _add(
         self, commands: Sequence[Command], *, attempt: Attempt | None = None, accounts: Sequence[uuid.UUID] = ()
     ) -> asyncio.Future[list[Booked | AlikassaError] | Answer]:
-        if len(self._waiting) >= MOST_WAITING:
-            raise OverloadedError("Too many commands wait to be booked.", remedy="Nothing was booked. Try again soon.")
-        loop = asyncio.get_running_loop()
-        job = Job(commands, loop.create_future(), attempt, accounts)
-        self._waiting.append(job)
-        if self._writer is None or self._writer.done():
-            self._writer = loop.create_task(self._write())
+        job = Job(commands, asyncio.get_running_loop().create_future(), attempt, accounts)
+        # All commands of an account wait in one queue. A job of several accounts waits where its first one does: rows
+        # are locked in one order, so that writers never lock each other out.
+        account = next(iter(job.touched()))
+        self._queues[lane_of(account) % len(self._queues)].add(job)
         return job.future
-
-    async def _write(self) -> None:
-        # Whoever is ready to ask in this turn of the loop comes into the first batch.
-        await asyncio.sleep(0)
-        while self._waiting:
-            jobs = self._take()
-            try:
-                decided = await self._book(jobs)
-            except AlikassaError as error:
-                _tell(jobs, error)
-                continue
-            except Exception as error:  # a defect: whoever waits must be told all the same
-                _tell(jobs, error)
-                raise
-            except BaseException:
-                for job in jobs:
-                    job.future.cancel()
-                raise
-            self._waiting.extendleft(reversed(decided.deferred))
-            for job, outcome in decided.outcomes:
-                if isinstance(outcome, AlikassaError):
-                    _tell([job], outcome)
-                elif not job.future.done():
-                    job.future.set_result(outcome)
-
-    def _take(self) -> list[Job]:
-        """The next batch, in the order of asking."""
-        jobs: list[Job] = []
-        count = 0
-        touched: set[uuid.UUID] = set()
-        alone: set[uuid.UUID] = set()
-        while self._waiting:
-            job = self._waiting[0]
-            accounts = set(job.touched())
-            lonely = any(is_alone(command) for command in job.commands)
-            if jobs and (
-                count + len(job.commands) > MOST_TOGETHER or accounts & alone or (lonely and accounts & touched)
-            ):
-                break
-            jobs.append(self._waiting.popleft())
-            count += len(job.commands) or 1
-            touched |= accounts
-            if lonely:
-                alone |= accounts
-        return jobs
-
-    async def _book(self, jobs: Sequence[Job]) -> Decided:
-        for tries in range(1, _TRIES + 1):
-            try:
-                return await self._try(jobs)
-            except DatabaseUnavailableError as error:
-                # A connection that was lost while it was kept is tried once more; not after a commit was sent.
-                lost = tries == 1 and self._database.is_postgresql and not self._committing
-                if tries == _TRIES or not (lost or isinstance(error, DatabaseConflictError)):
-                    raise
-                await asyncio.sleep(random.uniform(0, 0.002 * 2**tries))  # noqa: S311 - spreads tries, hides nothing
-        raise AssertionError
-
-    async def _try(self, jobs: Sequence[Job]) -> Decided:
-        needs = needs_of(command for job in jobs for command in job.commands)
-        attempts = [job.attempt for job in jobs if job.attempt is not None]
-        self._committing = False
-        async with self._database.writing() as connection:
-            found, now = await lock_accounts(connection, {account for job in jobs for account in job.touched()})
-            if self._now is not None:
-                now = self._now()
-            sheets = await load(connection, found, needs, now, self._policies)
-            answers: dict[Key, Kept] = await find_answers(connection, attempts) if attempts else {}
-            decided = decide(jobs, sheets, answers, now)
-            await write(connection, sheets.values())
-            await keep_answers(connection, decided.answers, answers, now)
-            self._committing = True
-        return decided
-
-
-def _tell(jobs: Sequence[Job], error: Exception) -> None:
-    for job in jobs:
-        if not job.future.done():
-            job.future.set_exception(error)

@@ -42,7 +42,8 @@ class Database:
     def __init__(self, address: Address, engine: AsyncEngine) -> None:
         self.address = address
         self._engine = engine
-        self._writer = Writer(address, _writer_engine(address, engine))
+        self._writer_engine = _writer_engine(address, engine)
+        self._writers: list[Writer] = []
 
     @classmethod
     def attach(cls, url: str) -> Self:
@@ -67,7 +68,8 @@ class Database:
         return database
 
     async def close(self) -> None:
-        await self._writer.close()
+        for writer in self._writers:
+            await writer.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -99,11 +101,11 @@ class Database:
             async with connection.begin():
                 yield connection
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """As `write`, over one connection that is kept: for whoever writes one transaction after another."""
-        async with self._writer.transaction() as connection:
-            yield connection
+    def writer(self) -> Writer:
+        """A connection that is kept, for whoever writes one transaction after another. Ended with the database."""
+        made = Writer(self.address, self._writer_engine)
+        self._writers.append(made)
+        return made
 
     async def now(self, connection: AsyncConnection) -> datetime:
         """What time it is by the database's clock. SQLite has none but this machine's."""

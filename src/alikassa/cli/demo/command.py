@@ -1,4 +1,4 @@
-"""`alikassa demo`: the whole way of one request, on this machine."""
+"""The demo, step by step."""
 
 from __future__ import annotations
 
@@ -24,13 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-# The account and the numbers of the provider's page.
-ACCOUNT = "93d5df06-996c-48c3-9847-348d6b580b80"
-ENTRIES = (
-    ("balance", "1327.84", "demo-1", "opening balance"),
-    ("balance", "-1234", "demo-2", "payout order 1 leaves the balance"),
-    ("pending_payouts", "1234", "demo-3", "payout order 1 waits for the bank"),
-)
+#: The account of the provider's page, and the one of a shop that trades today.
+PAGE, LIVE = "93d5df06-996c-48c3-9847-348d6b580b80", "4f1c2d7e-5a0b-4c3d-9e8f-60718293a4b5"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,9 +36,10 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the server running until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option("--port", help="Port of the server; 0 takes a free one.")] = 0,
 ) -> None:
-    """Start a server with a merchant and an account, and ask it for the balance with a signed request.
+    """Book two shops' months, start a server, and ask it for both balances with signed requests.
 
-    Everything is made in a temporary folder. The account stands at the numbers of the provider's page.
+    Everything is made in a temporary folder. One account stands at the numbers of the provider's page, by a month of
+    payments that have all been paid out but for these; another trades up to today.
     """
     import tempfile
 
@@ -56,25 +52,26 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="alikassa-demo-") as name:
         folder = Path(name)
         database = f"sqlite:///{folder / 'books.db'}"
-        message(f"1. A key pair for payouts, and books in {folder}/books.db: merchant, certificate, account")
+        message(f"1. A key pair for payouts, and books in {folder}/books.db: merchant, certificate, two accounts")
         on_database(database, lambda opened: _make_books(opened, folder / "payout"), create=True)
-        message("2. Journal entries that bring the account to the numbers of the page:")
-        for bucket, amount, reference, reason in ENTRIES:
-            message(f"     {reference}  {bucket:<16} {amount:>9}  {reason}")
-        on_database(database, _book)
+        message("2. Two shops' months: payments under a policy, refunds, a chargeback, payouts in every state")
+        booked = on_database(database, _book)
+        message(f"     {booked} commands booked; what was held and fell due has come back by itself")
         message("3. The server")
         server = _start(database, port, folder / "server.log")
         try:
             url = _wait_for_url(server, folder / "server.log")
             message(f"     answers on {url}")
-            message(f"4. POST {url}/v1/account/balance, signed with the payout certificate\n")
-            with Client(ACCOUNT, folder / "payout", base_url=url) as client:
-                found = client.balance()
-            print_balance(found, Output.TABLE)
-            typer.echo(found.raw.decode())
+            for title, account in (("the page's account", PAGE), ("the shop that trades today", LIVE)):
+                message(f"4. POST {url}/v1/account/balance for {title}, signed with the payout certificate\n")
+                with Client(account, folder / "payout", base_url=url) as client:
+                    found = client.balance()
+                print_balance(found, Output.TABLE)
+                typer.echo(found.raw.decode())
+            _ask_the_books(database)
             if keep:
                 message(f"\nThe server keeps running on {url}. Ask it yourself:")
-                message(f"  alikassa balance --account {ACCOUNT} --keys {folder}/payout --base-url {url}")
+                message(f"  alikassa balance --account {LIVE} --keys {folder}/payout --base-url {url}")
                 message("Ctrl-C stops it and removes the folder.")
                 server.wait()
         except KeyboardInterrupt:
@@ -94,18 +91,22 @@ async def _make_books(database: Database, keys: Path) -> None:
     registry = Registry(database)
     merchant = await registry.add_merchant("Demo shop")
     await registry.add_certificate(merchant.id, Purpose.PAYOUT, files.public_key)
-    await registry.open_account(merchant.id, "RUB", parse_uuid(ACCOUNT, "an account"))
+    for account in (PAGE, LIVE):
+        await registry.open_account(merchant.id, "RUB", parse_uuid(account, "an account"))
 
 
-async def _book(database: Database) -> None:
+async def _book(database: Database) -> int:
+    from alikassa import clock
+    from alikassa.cli.demo.story import tell_live, tell_page
     from alikassa.ledger.books import Books
-    from alikassa.ledger.commands import Adjustment
-    from alikassa.ledger.model import Bucket
-    from alikassa.money import to_units
 
-    account, books = parse_uuid(ACCOUNT, "an account"), Books(database)
-    for bucket, amount, reference, reason in ENTRIES:
-        await books.book(Adjustment(account, Bucket(bucket), to_units(amount), reference, reason))
+    books, now = Books(database), clock.now()
+    told = await tell_page(books, parse_uuid(PAGE, "an account"), now)
+    return told + await tell_live(books, parse_uuid(LIVE, "an account"), now)
+
+
+def _ask_the_books(database: str) -> None:
+    pass
 
 
 def _start(database: str, port: int, log: Path) -> subprocess.Popen[bytes]:

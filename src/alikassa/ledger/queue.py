@@ -1,0 +1,130 @@
+"""The queue before the books: jobs wait, one writer takes whatever waits, decides it and commits it once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import TYPE_CHECKING
+
+from alikassa.errors import AlikassaError, DatabaseConflictError, DatabaseUnavailableError, OverloadedError
+from alikassa.ledger.attempts import Kept, Key, find_answers, keep_answers
+from alikassa.ledger.batch import Decided, Job, decide
+from alikassa.ledger.loading import Policies, load, lock_accounts
+from alikassa.ledger.needs import is_alone, needs_of
+from alikassa.ledger.writing import write
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Sequence
+
+    from alikassa.clock import Clock
+    from alikassa.ledger.database import Database
+
+__all__ = ["MOST_TOGETHER", "MOST_WAITING", "WriterQueue"]
+
+#: Commands that one commit books at most, and jobs that may wait for one.
+MOST_TOGETHER = 256
+MOST_WAITING = 20_000
+#: How often a batch is tried again that another process's transaction has crossed.
+_TRIES = 12
+
+
+class WriterQueue:
+    """Books in the order of asking. `policies` are known ones, shared with other queues."""
+
+    def __init__(self, database: Database, now: Clock | None, policies: Policies) -> None:
+        self._database = database
+        self._connection = database.writer()
+        self._now = now
+        self._policies = policies
+        self._waiting: deque[Job] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._committing = False
+
+    def add(self, job: Job) -> None:
+        """The job's future tells when it is committed. OverloadedError when too many wait."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise OverloadedError("Too many commands wait to be booked.", remedy="Nothing was booked. Try again soon.")
+        self._waiting.append(job)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        # Whoever is ready to ask in this turn of the loop comes into the first batch.
+        await asyncio.sleep(0)
+        while self._waiting:
+            jobs = self._take()
+            try:
+                decided = await self._book(jobs)
+            except AlikassaError as error:
+                _tell(jobs, error)
+                continue
+            except Exception as error:  # a defect: whoever waits must be told all the same
+                _tell(jobs, error)
+                raise
+            except BaseException:
+                for job in jobs:
+                    job.future.cancel()
+                raise
+            self._waiting.extendleft(reversed(decided.deferred))
+            for job, outcome in decided.outcomes:
+                if isinstance(outcome, AlikassaError):
+                    _tell([job], outcome)
+                elif not job.future.done():
+                    job.future.set_result(outcome)
+
+    def _take(self) -> list[Job]:
+        """The next batch, in the order of asking."""
+        jobs: list[Job] = []
+        count = 0
+        touched: set[uuid.UUID] = set()
+        alone: set[uuid.UUID] = set()
+        while self._waiting:
+            job = self._waiting[0]
+            accounts = set(job.touched())
+            lonely = any(is_alone(command) for command in job.commands)
+            if jobs and (
+                count + len(job.commands) > MOST_TOGETHER or accounts & alone or (lonely and accounts & touched)
+            ):
+                break
+            jobs.append(self._waiting.popleft())
+            count += len(job.commands) or 1
+            touched |= accounts
+            if lonely:
+                alone |= accounts
+        return jobs
+
+    async def _book(self, jobs: Sequence[Job]) -> Decided:
+        for tries in range(1, _TRIES + 1):
+            try:
+                return await self._try(jobs)
+            except DatabaseUnavailableError as error:
+                # A connection that was lost while it was kept is tried once more; not after a commit was sent.
+                lost = tries == 1 and self._database.is_postgresql and not self._committing
+                if tries == _TRIES or not (lost or isinstance(error, DatabaseConflictError)):
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.002 * 2**tries))  # noqa: S311 - spreads tries, hides nothing
+        raise AssertionError
+
+    async def _try(self, jobs: Sequence[Job]) -> Decided:
+        needs = needs_of(command for job in jobs for command in job.commands)
+        attempts = [job.attempt for job in jobs if job.attempt is not None]
+        self._committing = False
+        async with self._connection.transaction() as connection:
+            found, now = await lock_accounts(connection, {account for job in jobs for account in job.touched()})
+            if self._now is not None:
+                now = self._now()
+            sheets = await load(connection, found, needs, now, self._policies)
+            answers: dict[Key, Kept] = await find_answers(connection, attempts) if attempts else {}
+            decided = decide(jobs, sheets, answers, now)
+            await write(connection, sheets.values())
+            await keep_answers(connection, decided.answers, answers, now)
+            self._committing = True
+        return decided
+
+
+def _tell(jobs: Sequence[Job], error: Exception) -> None:
+    for job in jobs:
+        if not job.future.done():
+            job.future.set_exception(error)
