@@ -164,7 +164,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def test_demo_succeeds_and_prints_the_pages_answer(demo: Demo) -> None:
     """`alikassa demo` ends by itself with exit 0, and the first answer on its stdout is the page's, to the byte."""
     assert demo.done.returncode == 0, demo.done.stderr
-    assert [line for line in demo.done.stdout.splitlines() if line.startswith("{")][0] == PAGE_ANSWER.decode()
+    assert next(line for line in demo.done.stdout.splitlines() if line.startswith("{")) == PAGE_ANSWER.decode()
 
 
 def test_demo_shows_the_five_fields_as_a_table(demo: Demo) -> None:
