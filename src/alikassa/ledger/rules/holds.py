@@ -22,14 +22,15 @@ __all__ = ["draw", "in_order_of_age", "in_order_of_release", "lots_of", "place",
 
 def releases(sheet: Sheet, now: datetime) -> Iterator[Draft]:
     """One draft after another for what is due: each releases all lots of one due time. Book each before the next."""
-    next_due_at = sheet.account.next_due_at
+    next_due_at, closed = sheet.account.next_due_at, sheet.account.closed_until
     if next_due_at is None or next_due_at > now:
         return
     due = [(lot.due_at, lot) for lot in sheet.lots.values() if lot.remaining and lot.due_at and lot.due_at <= now]
     due.sort(key=lambda one: (one[0], one[1].key))
     for due_at, lots in groupby(due, key=lambda one: one[0]):
         draft = sheet.draft()
-        draft.effective_at = due_at
+        # A lot that was drawn on, and given that back after it was due, does not reopen a period closed meanwhile.
+        draft.effective_at = due_at if closed is None else max(due_at, closed)
         total = 0
         for _, lot in lots:
             draft.post(lot.bucket, -lot.remaining, lot.key)
