@@ -1,0 +1,202 @@
+"""Over a long random story, what is said of each moment afterwards is what was answered then."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from alikassa.errors import AlikassaError
+from alikassa.ledger.books import Books
+from alikassa.ledger.commands import (
+    Adjustment,
+    Chargeback,
+    ChargebackReversal,
+    Command,
+    Fee,
+    HoldPlace,
+    HoldRelease,
+    Payment,
+    PayoutCreate,
+    PayoutFail,
+    PayoutPaid,
+    PayoutReturn,
+    Refund,
+    ReserveRelease,
+    Reversal,
+    SetPolicy,
+)
+from alikassa.ledger.database import Database
+from alikassa.ledger.model import HELD, Account, Bucket, Kind
+from alikassa.ledger.policy import ClockStart, Policy
+from alikassa.ledger.questions.balance_at import balance_at
+from alikassa.ledger.questions.explain import explain
+from alikassa.ledger.questions.schedule import schedule
+from alikassa.ledger.questions.statement import statement
+from alikassa.ledger.reader import reader_for
+from alikassa.money import SCALE, to_units
+from questions_story import POLICY, MovingClock, day, open_account
+
+pytestmark = pytest.mark.anyio
+
+STEPS = 150
+#: Moments that are asked for afterwards.
+ASKED = 100
+Numbers = dict[Bucket, int]
+
+
+@dataclass
+class History:
+    """What was answered at which moment, and what the account stood at after each entry that was booked."""
+
+    account: Account
+    clock: MovingClock
+    answered: list[tuple[datetime, Numbers]] = field(default_factory=list)
+    booked: dict[int, Numbers] = field(default_factory=dict)
+
+
+@pytest.fixture
+async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    async with await Database.open(database_url, create=True) as opened:
+        yield opened
+
+
+def some_command(dice: random.Random, account: Account, step: int, now: datetime) -> Command:
+    """Anything, of something earlier; many are refused, as they are in life."""
+    id_, reference, amount = account.id, f"s{step}", dice.randrange(1, 50_000) * SCALE // 100
+    earlier = f"s{dice.randrange(max(step - 40, 0), step + 1)}"
+    late = now - timedelta(hours=dice.randrange(0, 120)) if dice.random() < 0.3 else None
+    change = dice.choice([-1, 1]) * amount
+    bucket = dice.choice(list(Bucket))
+    reason = "by chance"
+    choices: list[tuple[int, Command]] = [
+        (12, Payment(account=id_, amount=4 * amount, reference=reference, effective_at=late)),
+        (3, Refund(account=id_, payment=earlier, amount=amount, reference=reference)),
+        (3, Chargeback(account=id_, payment=earlier, amount=2 * amount, reference=reference)),
+        (1, ChargebackReversal(account=id_, chargeback=earlier, reference=reference)),
+        (2, HoldPlace(account=id_, amount=amount, reference=reference, reason=reason)),
+        (2, HoldRelease(account=id_, payment=earlier, reference=reference, reason=reason)),
+        (1, HoldRelease(account=id_, hold=earlier, reference=reference, reason=reason)),
+        (1, ReserveRelease(account=id_, payment=earlier, reference=reference, reason=reason)),
+        (5, PayoutCreate(account=id_, amount=amount, fee=SCALE, reference=reference)),
+        (3, PayoutPaid(account=id_, reference=earlier)),
+        (2, PayoutFail(account=id_, reference=earlier)),
+        (1, PayoutReturn(account=id_, reference=earlier)),
+        (1, Fee(account=id_, amount=amount, overdraw=True, reference=reference, reason=reason)),
+        (
+            3,
+            Adjustment(account=id_, bucket=bucket, amount=change, reference=reference, reason=reason),
+        ),
+        (2, Reversal(account=id_, of_kind=Kind.ADJUSTMENT, of=earlier, reference=reference, reason=reason)),
+        (1, SetPolicy(account=id_, policy=some_policy(dice), reference=reference)),
+    ]
+    return dice.choices([command for _, command in choices], [weight for weight, _ in choices])[0]
+
+
+def some_policy(dice: random.Random) -> Policy:
+    return Policy(
+        fee_percent=dice.randrange(0, 5 * SCALE),
+        hold_percent=dice.randrange(0, 50 * SCALE),
+        hold_days=dice.randrange(0, 4),
+        reserve_percent=dice.randrange(0, 10 * SCALE),
+        reserve_days=dice.randrange(0, 12),
+        time_zone=dice.choice(["UTC", "Europe/Berlin", "Pacific/Auckland"]),
+        clock_start=dice.choice(list(ClockStart)),
+    )
+
+
+async def live(database: Database, dice: random.Random) -> History:
+    """Command after command, and after each some moments at which the balance is asked for, as a merchant does it."""
+    clock = MovingClock()
+    history = History(await open_account(database), clock)
+    books = Books(database, clock)
+    reader = reader_for(database, clock)
+
+    async def answer() -> None:
+        found = await reader.find(str(history.account.id))
+        assert found is not None
+        history.answered.append((clock.at, {bucket: to_units(getattr(found, bucket)) for bucket in Bucket}))
+
+    await books.book(SetPolicy(account=history.account.id, policy=POLICY, reference="terms"))
+    for step in range(STEPS):
+        await answer()
+        clock.at += timedelta(minutes=dice.randrange(1, 1200))
+        await answer()
+        clock.at += timedelta(seconds=1)
+        try:
+            booked = await books.book(some_command(dice, history.account, step, clock.at))
+        except AlikassaError:
+            pass
+        else:
+            if not booked.repeated:
+                history.booked[booked.entry.sequence] = booked.account.buckets
+        # A release and a command of one instant are recorded a microsecond apart.
+        clock.at += timedelta(seconds=1)
+    clock.at += timedelta(days=2)
+    await answer()
+    await reader.close()
+    return history
+
+
+async def test_what_is_said_of_a_moment_is_what_was_answered_then(database: Database) -> None:
+    """Balances at past moments are the answers of those moments; statements agree with what was booked, however they
+    are paged; explanation and schedule agree with the last answer."""
+    dice = random.Random(1)  # noqa: S311 - the same story each time
+    history = await live(database, dice)
+    assert len(history.booked) > STEPS / 3
+    assert len({tuple(numbers.values()) for _, numbers in history.answered}) > STEPS / 2
+    for moment, numbers in dice.sample(history.answered, ASKED):
+        said = await balance_at(database, history.account.id, at=moment, now=history.clock)
+        assert said.buckets == numbers, moment
+    await check_statement(database, history, dice)
+    await check_parts(database, history)
+
+
+async def check_statement(database: Database, history: History, dice: random.Random) -> None:
+    """The whole, by pages of any size in both directions, and some periods of it."""
+    id_ = history.account.id
+    for newest in (False, True):
+        after: str | None = None
+        seen: dict[int, Numbers] = {}
+        while True:
+            page = await statement(database, id_, after=after, limit=dice.choice([1, 7, 50]), newest=newest)
+            for line in page.lines:
+                before = seen.get(line.entry.sequence - 1, page.opening if line.entry.sequence == 1 else None)
+                if before is not None:
+                    changed = {bucket: before[bucket] + line.changes.get(bucket, 0) for bucket in Bucket}
+                    assert line.balances == changed
+                seen[line.entry.sequence] = line.balances
+            after = page.cursor
+            if after is None:
+                break
+        assert sorted(seen) == list(range(1, page.count + 1))
+        assert {number: seen[number] for number in history.booked} == history.booked
+        assert seen[page.count] == page.closing
+    for _ in range(10):
+        start, end = sorted(dice.choice(history.answered)[0] for _ in range(2))
+        period = await statement(database, id_, start=start, end=end, limit=1000)
+        numbers = dict(period.opening)
+        for line in period.lines:
+            assert start <= line.entry.recorded_at < end
+            for bucket, change in line.changes.items():
+                numbers[bucket] += change
+        assert numbers == period.closing
+        assert period.closing == (period.lines[-1].balances if period.lines else period.opening)
+
+
+async def check_parts(database: Database, history: History) -> None:
+    """At the end, and when everything that ever falls due is due."""
+    moment, numbers = history.answered[-1]
+    for clock in (MovingClock(moment), MovingClock(day(4000))):
+        said = await balance_at(database, history.account.id, at=clock.at, now=history.clock)
+        found = await explain(database, history.account.id, limit=5, now=clock)
+        totals = [found.balance.total, found.hold.total, found.rolling_reserve.total, found.pending_payouts.total]
+        assert totals == list(said.buckets.values())
+        plan = await schedule(database, history.account.id, now=clock)
+        for bucket in HELD[:2]:
+            left = plan.by_hand[bucket] + sum(getattr(one, bucket) for one in plan.days)
+            assert left == said.buckets[bucket]
+    assert numbers != said.buckets
