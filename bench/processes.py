@@ -45,7 +45,8 @@ def clean_environment() -> dict[str, str]:
 
 def serve_command(database: str, port: int, *options: str) -> list[str]:
     """`alikassa serve` with its default settings."""
-    command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--no-operator"]
+    command += ["--host", "127.0.0.1"]
     return [*command, "--port", str(port), *options]
 
 

@@ -250,7 +250,10 @@ class Server:
 
 
 def start_server(folder: Path, database: str, *options: str, tls: bool = False) -> Server:
-    """Start `alikassa serve` on a free port of 127.0.0.1 and wait until it answers."""
+    """Start `alikassa serve` on a free port of 127.0.0.1 and wait until it answers; without the operator's API,
+    unless the options give it a port."""
+    if "--operator-port" not in options:
+        options = (*options, "--no-operator")
     port = free_port()
     log_file = folder / f"server-{port}.log"
     ca_file: Path | None = None

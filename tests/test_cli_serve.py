@@ -74,7 +74,7 @@ def running(folder: Path, *arguments: str) -> Iterator[Running]:
             stdout=out,
             stderr=err,
             start_new_session=True,
-            env=os.environ | {"TMPDIR": str(folder / "tmp")},
+            env=os.environ | {"TMPDIR": str(folder / "tmp"), "ALIKASSA_OPERATOR_PORT": "0"},
         )
     try:
         yield Running(process, stdout, stderr)

@@ -30,7 +30,7 @@ def test_running_a_server_as_shown(readme: str, tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"trap 'kill $(jobs -p)' EXIT\n{script}"],
         cwd=tmp_path,
-        env=os.environ | {"PATH": path, "COLUMNS": "200"},
+        env=os.environ | {"PATH": path, "COLUMNS": "200", "ALIKASSA_OPERATOR_PORT": "0"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,7 +9,19 @@ import warnings
 import typer
 
 from alikassa import errors
-from alikassa.cli import account, balance, books, certificate, commands, database, demo, keygen, merchant, serve
+from alikassa.cli import (
+    account,
+    balance,
+    books,
+    certificate,
+    commands,
+    database,
+    demo,
+    keygen,
+    merchant,
+    operator,
+    serve,
+)
 from alikassa.cli.output import complain, message
 
 __all__ = ["EXIT_CODES", "app", "main"]
@@ -33,6 +45,7 @@ app.add_typer(certificate.app, name="certificate")
 app.add_typer(account.app, name="account")
 app.add_typer(books.app, name="books")
 app.add_typer(database.app, name="database")
+app.add_typer(operator.app, name="operator")
 commands.add_to(app)
 
 #: The first that fits counts.
@@ -79,4 +92,6 @@ def main() -> None:
         sys.exit(3)
 
 
-_SERVER_PACKAGES = frozenset({"aiosqlite", "alembic", "asyncpg", "granian", "greenlet", "sqlalchemy", "structlog"})
+_SERVER_PACKAGES = frozenset(
+    {"aiosqlite", "alembic", "asyncpg", "granian", "greenlet", "litestar", "sqlalchemy", "structlog"}
+)

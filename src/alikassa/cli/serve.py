@@ -57,10 +57,31 @@ def serve(
     shutdown_seconds: Annotated[
         int, typer.Option("--shutdown-seconds", min=1, help="A stop waits so long for requests under way.")
     ] = 10,
+    operator: Annotated[
+        bool, typer.Option("--operator/--no-operator", help="Serve the operator's API too, in a process of its own.")
+    ] = True,
+    operator_host: Annotated[
+        str, typer.Option("--operator-host", envvar="ALIKASSA_OPERATOR_HOST", help="Where the operator's API listens.")
+    ] = "127.0.0.1",
+    operator_port: Annotated[
+        int,
+        typer.Option(
+            "--operator-port",
+            envvar="ALIKASSA_OPERATOR_PORT",
+            min=0,
+            max=65535,
+            help="Its port, never the merchants'; 0 takes a free one.",
+        ),
+    ] = 8081,
+    sweep_seconds: Annotated[
+        float,
+        typer.Option("--sweep-seconds", min=0.1, max=3600, help="The operator's process books due releases so often."),
+    ] = 3,
 ) -> None:
-    """Answer balance requests until told to stop (SIGTERM, Ctrl-C).
+    """Answer balance requests until told to stop (SIGTERM, Ctrl-C), and the operator's API beside them.
 
-    An empty database is given its tables. GET /healthz says that it runs, GET /readyz that its database answers.
+    An empty database is given its tables. GET /healthz says that it runs, GET /readyz that its database answers. The
+    operator's API needs a token (alikassa operator token create); its pages are at /operator/docs.
     """
     from alikassa.server.balance import Errors
     from alikassa.server.serve import serve as run
@@ -77,5 +98,9 @@ def serve(
         header_seconds=header_seconds,
         body_seconds=body_seconds,
         shutdown_seconds=shutdown_seconds,
+        operator=operator,
+        operator_host=operator_host,
+        operator_port=operator_port,
+        sweep_seconds=sweep_seconds,
     )
     run(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -17,6 +18,10 @@ from alikassa.ledger.rules import check_text
 from alikassa.money import check_currency
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from alikassa.clock import Clock
     from alikassa.ledger.database import Database
     from alikassa.protocol.certificates import PublicKey
@@ -29,17 +34,42 @@ LONGEST_NAME = 200
 
 
 class Registry:
-    """Who may ask for what."""
+    """Who may ask for what. Changes are made `within` a transaction that is under way, else each in its own."""
 
-    def __init__(self, database: Database, now: Clock = clock.now) -> None:
+    def __init__(self, database: Database, now: Clock = clock.now, *, within: AsyncConnection | None = None) -> None:
         self._database = database
         self._now = now
+        self._within = within
 
-    async def add_merchant(self, name: str) -> Merchant:
-        merchant = Merchant(id=uuid7(), name=check_text(name, "name", LONGEST_NAME), created_at=self._now())
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[AsyncConnection]:
+        if self._within is not None:
+            yield self._within
+            return
         async with self._database.write() as connection:
+            yield connection
+
+    async def add_merchant(self, name: str, merchant_id: uuid.UUID | None = None) -> Merchant:
+        """Add a merchant, with an id of its own or, when it comes from other books, with the one it has there."""
+        merchant = Merchant(
+            id=merchant_id or uuid7(), name=check_text(name, "name", LONGEST_NAME), created_at=self._now()
+        )
+        async with self._write() as connection:
             await store.insert_merchant(connection, merchant)
         return merchant
+
+    async def merchants(self, *, after: uuid.UUID | None = None, limit: int | None = None) -> list[Merchant]:
+        """Merchants by id, which is in the order of adding; a page of them: up to `limit`, from the one `after`."""
+        async with self._database.read() as connection:
+            return await store.find_merchants(connection, after=after, limit=limit)
+
+    async def merchant(self, merchant: uuid.UUID) -> Merchant:
+        """NotFoundError when there is none."""
+        async with self._database.read() as connection:
+            found = await store.find_merchant(connection, merchant)
+        if found is None:
+            raise _no_merchant(merchant)
+        return found
 
     async def add_certificate(
         self, merchant: uuid.UUID, purpose: Purpose, key: PublicKey, *, sha1_allowed: bool = True
@@ -61,7 +91,7 @@ class Registry:
             created_at=self._now(),
             revoked_at=None,
         )
-        async with self._database.write() as connection:
+        async with self._write() as connection:
             if await store.find_merchant(connection, merchant, lock=True) is None:
                 raise _no_merchant(merchant)
             _check_addition(certificate, await store.find_certificates(connection, merchant))
@@ -70,7 +100,7 @@ class Registry:
 
     async def revoke_certificate(self, certificate: uuid.UUID) -> Certificate:
         """Revoke for good: the next request signed with it is refused. Revoking twice changes nothing."""
-        async with self._database.write() as connection:
+        async with self._write() as connection:
             found = await store.lock_certificate(connection, certificate)
             if found is None:
                 raise NotFoundError(f"There is no certificate {certificate}.", remedy="List: alikassa certificate list")
@@ -82,7 +112,7 @@ class Registry:
 
     async def allow_sha1(self, certificate: uuid.UUID, *, allowed: bool) -> Certificate:
         """Switch SHA-1 signatures on or off for one certificate."""
-        async with self._database.write() as connection:
+        async with self._write() as connection:
             found = await store.lock_certificate(connection, certificate)
             if found is None:
                 raise NotFoundError(f"There is no certificate {certificate}.", remedy="List: alikassa certificate list")
@@ -109,7 +139,7 @@ class Registry:
             opened_at=self._now(),
             head=genesis(id_, merchant, currency),
         )
-        async with self._database.write() as connection:
+        async with self._write() as connection:
             if await store.find_merchant(connection, merchant, lock=True) is None:
                 raise _no_merchant(merchant)
             opened = replace(opened, closed_until=await store.closed_until(connection))
@@ -117,11 +147,22 @@ class Registry:
                 raise ConflictError(f"The account {opened.id} is open already.", remedy="Choose another uuid.")
         return opened
 
-    async def accounts(self, merchant: uuid.UUID | None = None) -> list[Account]:
+    async def accounts(
+        self, merchant: uuid.UUID | None = None, *, after: uuid.UUID | None = None, limit: int | None = None
+    ) -> list[Account]:
+        """A merchant's accounts, or all, the oldest first. With `limit`, a page of them by id, from the one `after`."""
         async with self._database.read() as connection:
             if merchant is not None and await store.find_merchant(connection, merchant) is None:
                 raise _no_merchant(merchant)
-            return await store.find_accounts(connection, merchant)
+            return await store.find_accounts(connection, merchant, after=after, limit=limit)
+
+    async def account(self, account: uuid.UUID) -> Account:
+        """The account as booked. NotFoundError when there is none."""
+        async with self._database.read() as connection:
+            found = await store.find_account(connection, account)
+        if found is None:
+            raise NotFoundError(f"There is no account {account}.", remedy="List them: alikassa account list")
+        return found
 
 
 def _no_merchant(merchant: uuid.UUID) -> NotFoundError:

@@ -18,7 +18,7 @@ from alikassa.ledger.model import (
     Purpose,
 )
 from alikassa.ledger.schema import accounts, certificates, closed_periods, merchants
-from alikassa.ledger.types import Moment
+from alikassa.ledger.types import Moment, Uuid
 
 if TYPE_CHECKING:
     import uuid
@@ -33,6 +33,7 @@ __all__ = [
     "find_accounts",
     "find_certificates",
     "find_merchant",
+    "find_merchants",
     "insert_account",
     "insert_certificate",
     "insert_merchant",
@@ -63,6 +64,16 @@ async def find_merchant(connection: AsyncConnection, merchant: uuid.UUID, *, loc
     """With `lock`, nobody else can change the merchant or its certificates until the transaction ends."""
     row = await _first(connection, sa.select(merchants).where(merchants.c.id == merchant), lock=lock)
     return None if row is None else Merchant(id=row["id"], name=row["name"], created_at=row["created_at"])
+
+
+async def find_merchants(
+    connection: AsyncConnection, *, after: uuid.UUID | None = None, limit: int | None = None
+) -> list[Merchant]:
+    statement = sa.select(merchants).order_by(merchants.c.id).limit(limit)
+    if after is not None:
+        statement = statement.where(merchants.c.id > after)
+    found = (await connection.execute(statement)).mappings()
+    return [Merchant(id=row["id"], name=row["name"], created_at=row["created_at"]) for row in found]
 
 
 # Certificates
@@ -175,10 +186,21 @@ async def find_account(connection: AsyncConnection, account: uuid.UUID, *, lock:
     return None if row is None else _account(row)
 
 
-async def find_accounts(connection: AsyncConnection, merchant: uuid.UUID | None = None) -> list[Account]:
-    statement = sa.select(accounts).order_by(accounts.c.opened_at, accounts.c.id)
+async def find_accounts(
+    connection: AsyncConnection,
+    merchant: uuid.UUID | None = None,
+    *,
+    after: uuid.UUID | None = None,
+    limit: int | None = None,
+) -> list[Account]:
+    """The oldest first; with `limit`, by their key, so that a page costs no more than itself."""
+    order = (accounts.c.opened_at, accounts.c.id) if limit is None else (accounts.c.lane, accounts.c.id)
+    statement = sa.select(accounts).order_by(*order).limit(limit)
     if merchant is not None:
         statement = statement.where(accounts.c.merchant_id == merchant)
+    if after is not None:
+        last = sa.tuple_(sa.literal(lane_of(after)), sa.literal(after, Uuid))
+        statement = statement.where(sa.tuple_(accounts.c.lane, accounts.c.id) > last)
     return [_account(row) for row in (await connection.execute(statement)).mappings()]
 
 

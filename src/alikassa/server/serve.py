@@ -9,67 +9,70 @@ import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from granian.constants import HTTPModes, Interfaces, RuntimeModes, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.mp import MPServer
+from granian.constants import Interfaces
 
-from alikassa.errors import ConfigurationError
+from alikassa.errors import ConfigurationError, ServerError
 from alikassa.ledger.database import Database
 from alikassa.server.application import Application
-from alikassa.server.log import RequestLog, configure_logging, web_server_logging
+from alikassa.server.log import RequestLog, configure_logging
+from alikassa.server.web import url_of, web_server
 
 if TYPE_CHECKING:
+    from alikassa.server.operator.process import OperatorProcess
     from alikassa.server.settings import Settings
 
 __all__ = ["find_address", "serve"]
 
-# A request's headers altogether, in bytes; past it the answer is 431. The least that the HTTP library takes.
-_LONGEST_HEADERS = 8192
-_MOST_CONNECTIONS = 1024
-
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. The log names the URL when the workers are about to start.
+    """Serve until SIGTERM or SIGINT. The log names the URLs when the workers are about to start.
 
-    An empty database is given its tables. Raises ConfigurationError when a port, file or database cannot be used.
+    An empty database is given its tables. Raises ConfigurationError when a port, file or database cannot be used,
+    ServerError when the operator's process failed.
     """
     asyncio.run(_prepare_database(settings.database))
     _check_tls(settings)
     _raise_file_limit()
     address, port = find_address(settings.host, settings.port)
-    server = MPServer(
+    operator = _operator_beside(settings, port) if settings.operator else None
+    tls = settings.tls_cert is not None
+    server = web_server(
+        settings,
         "alikassa.server.application:Application",
-        address=address,
-        port=port,
+        address,
+        port,
         interface=Interfaces.RSGI,
         workers=settings.workers,
-        runtime_mode=RuntimeModes.mt,
-        # The merchants' programs speak HTTP/1.1, and Java's offer of h2c is passed over. With HTTP/2 offered too,
-        # a connection that sends nothing would never be timed out.
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(
-            header_read_timeout=round(settings.header_seconds * 1000), max_buffer_size=_LONGEST_HEADERS
-        ),
-        websockets=False,
-        backlog=_MOST_CONNECTIONS * 2,
-        backpressure=_MOST_CONNECTIONS,
-        log_level=LogLevels.warning,
-        log_dictconfig=web_server_logging(),
-        ssl_cert=settings.tls_cert,
-        ssl_key=settings.tls_key,
-        ssl_protocol_min=SSLProtocols.tls12,
-        respawn_failed_workers=True,
-        workers_kill_timeout=settings.shutdown_seconds,
+        tls=tls,
     )
-    scheme = "https" if settings.tls_cert else "http"
-    host = f"[{address}]" if ":" in address else address
     configure_logging()
     log = RequestLog()
-    server.on_startup(partial(log.serving, f"{scheme}://{host}:{port}", settings.workers))
+    server.on_startup(partial(log.serving, url_of(address, port, tls=tls), settings.workers))
     server.on_shutdown(log.stopped)
-    # A partial, not a lambda: where workers are spawned it is pickled.
-    server.serve(target_loader=cast("Any", partial(Application, settings)), wrap_loader=False)
+    if operator is not None:
+        server.on_startup(operator.start)
+    try:
+        # A partial, not a lambda: where workers are spawned it is pickled.
+        server.serve(target_loader=cast("Any", partial(Application, settings)), wrap_loader=False)
+    finally:
+        failed = operator.stop() if operator is not None else 0
+    if failed:
+        raise ServerError("The operator's process failed.", status=0, remedy="See the log above.", retryable=False)
+
+
+def _operator_beside(settings: Settings, merchants_port: int) -> OperatorProcess:
+    """The operator's process, on a port that is not the merchants'."""
+    # Only for whoever serves it: its framework is not loaded for the merchants' server alone.
+    from alikassa.server.operator.process import OperatorProcess
+
+    while True:
+        address, port = find_address(settings.operator_host, settings.operator_port, option="--operator-port")
+        if port != merchants_port:
+            return OperatorProcess(settings, address, port)
+        if settings.operator_port:
+            raise ConfigurationError(
+                f"Merchants and operator cannot share the port {port}.", remedy="Choose another with --operator-port."
+            )
 
 
 async def _prepare_database(url: str) -> None:
@@ -77,7 +80,7 @@ async def _prepare_database(url: str) -> None:
         pass
 
 
-def find_address(host: str, port: int) -> tuple[str, int]:
+def find_address(host: str, port: int, *, option: str = "--port") -> tuple[str, int]:
     """The address and port to listen on: a name resolved, a free port for 0. ConfigurationError when not to be had.
 
     The workers bind with SO_REUSEPORT, which would quietly share a port with another server of the same user.
@@ -89,11 +92,13 @@ def find_address(host: str, port: int) -> tuple[str, int]:
             probe.bind(address)
             found = probe.getsockname()
     except socket.gaierror as error:
-        raise ConfigurationError(f"The host {host} is not known here.", remedy="Give --host an address.") from error
+        raise ConfigurationError(
+            f"The host {host} is not known here.", remedy=f"Give {option.replace('port', 'host')} an address."
+        ) from error
     except OSError as error:
         raise ConfigurationError(
             f"Cannot listen on {host}:{port}: {error.strerror}.",
-            remedy="See what holds the port (ss -ltnp), or choose another with --port; 0 takes a free one.",
+            remedy=f"See what holds the port (ss -ltnp), or choose another with {option}; 0 takes a free one.",
         ) from error
     return str(found[0]), int(found[1])
 

@@ -30,3 +30,9 @@ class Settings:
     body_seconds: float = 10.0
     #: How long a stop waits for requests under way.
     shutdown_seconds: int = 10
+    #: Whether the operator's API is served beside it, in a process of its own.
+    operator: bool = True
+    operator_host: str = "127.0.0.1"
+    operator_port: int = 8081
+    #: The pause between two releases of all that is due. Nobody who asks or books waits for them.
+    sweep_seconds: float = 3.0

@@ -112,7 +112,7 @@ def _ask_the_books(database: str) -> None:
 def _start(database: str, port: int, log: Path) -> subprocess.Popen[bytes]:
     import subprocess
 
-    command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--port", str(port)]
+    command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--port", str(port), "--no-operator"]
     with log.open("wb") as file:
         return subprocess.Popen([*command, "--shutdown-seconds", "3"], stderr=file)  # noqa: S603 - our own command
 

@@ -1,0 +1,80 @@
+"""The operator's application: its addresses, its refusals, and what every answer has."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar, Request, Router, get
+from litestar.datastructures import State
+from litestar.response import Response
+
+from alikassa.errors import DatabaseError
+from alikassa.server.log import configure_logging
+from alikassa.server.operator import entries, policies, questions, registering, verifying
+from alikassa.server.operator.desk import Desk, open_desk
+from alikassa.server.operator.document import document_routes
+from alikassa.server.operator.manners import Manners
+from alikassa.server.operator.refusals import problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from litestar.types import ASGIApp
+
+    from alikassa.server.settings import Settings
+
+__all__ = ["LONGEST_BODY", "PREFIX", "application"]
+
+PREFIX = "/operator/v1"
+#: The largest body that is read, in bytes.
+LONGEST_BODY = 1024 * 1024
+
+
+@get("/operator/healthz", name="healthz")
+async def _healthz() -> Response[bytes]:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+def application(settings: Settings) -> ASGIApp:
+    """The whole of it, to be run by one event loop. It opens its desk when that starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        configure_logging()
+        async with open_desk(settings) as desk:
+            app.state["desk"] = desk
+            yield
+
+    handlers = [
+        *entries.routes(),
+        *registering.ROUTES,
+        *policies.ROUTES,
+        *questions.ROUTES,
+        *verifying.ROUTES,
+    ]
+    app = Litestar(
+        route_handlers=[
+            Router(PREFIX, route_handlers=handlers),
+            _healthz,
+            *document_routes(PREFIX, handlers),
+        ],
+        lifespan=[lifespan],
+        exception_handlers={Exception: _refuse},
+        request_max_body_size=LONGEST_BODY,
+        openapi_config=None,
+        logging_config=None,
+        state=State({}, deep_copy=False),
+    )
+    return Manners(app)
+
+
+def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    problem = problem_of(error)
+    desk: Desk | None = request.app.state.get("desk")
+    if problem.unexpected and desk is not None:
+        desk.log.failed(request.method, request.url.path, error)
+    if isinstance(error, DatabaseError) and desk is not None:
+        desk.log.database_failed(error)
+    answer = problem.answer
+    return Response(answer.body, status_code=answer.status, media_type="application/json", headers=problem.headers)

@@ -1,0 +1,82 @@
+"""What the operator's process works with: one database, one writer of its books, one reader."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from alikassa.ledger.books import Books
+from alikassa.ledger.database import Database
+from alikassa.ledger.reader import AccountReader, reader_for
+from alikassa.ledger.tokens import Tokens
+from alikassa.server.operator.access import Access
+from alikassa.server.operator.log import OperatorLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from alikassa.server.settings import Settings
+
+__all__ = ["Desk", "open_desk"]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One for the process."""
+
+    url: str = field(repr=False)
+    database: Database
+    books: Books
+    reader: AccountReader
+    access: Access
+    log: OperatorLog
+    #: Merchants, certificates and accounts are registered one after the other.
+    registering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Reading all of the books is for one at a time.
+    verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """The desk, with its sweeper at work."""
+    # Unseen, as in the merchants' workers: if the database is away now, that is answered request by request.
+    database = Database.attach(settings.database)
+    log = OperatorLog()
+    desk = Desk(settings.database, database, Books(database), reader_for(database), Access(Tokens(database), log), log)
+    tasks = [asyncio.create_task(_sweep(desk, settings.sweep_seconds)), asyncio.create_task(_end_orphaned())]
+    try:
+        yield desk
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await desk.access.close()
+        await desk.reader.close()
+        await database.close()
+
+
+async def _sweep(desk: Desk, seconds: float) -> None:
+    """Housekeeping, for as long as the process lives: whatever goes wrong is tried again."""
+    while True:
+        try:
+            swept = await desk.books.sweep()
+        except Exception as error:  # a sweep must not end the process, nor a defect in it end the sweeping
+            desk.log.sweep_failed(error)
+        else:
+            if swept:
+                desk.log.swept(swept)
+        await asyncio.sleep(seconds)
+
+
+async def _end_orphaned() -> None:
+    """End this process when the one that started it is gone: it would keep the port."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(1)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(os.getpid(), signal.SIGTERM)
