@@ -14,7 +14,7 @@ from alikassa.errors import InvalidInputError, NotFoundError
 from alikassa.ledger.commands import Payment
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket, Kind, LotKey, Posting, SystemAccount
-from alikassa.ledger.questions.statement import Statement, statement
+from alikassa.ledger.questions.statement import Statement, statement, statement_pages
 from alikassa.money import SCALE
 from questions_story import INSTANT, Story, day, four, new_url, open_account, tell, units
 
@@ -143,6 +143,23 @@ async def test_filters_choose_lines_and_change_no_numbers(
         assert (found.opening, found.closing, found.count) == (AFTER[1], AFTER[8], 8)
 
 
+@pytest.mark.parametrize(
+    "question", [{}, {"start": day(1), "end": day(3)}, {"kinds": [Kind.PAYMENT, Kind.PAYOUT_PAID]}, {"reference": "o1"}]
+)
+async def test_all_pages_at_once_are_the_same_statement(
+    story: Story, question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in one go, two lines at a time, as asked for page by page; without a cursor."""
+    whole = await ask(story, **question)
+    monkeypatch.setattr("alikassa.ledger.questions.statement.MOST_LINES", 2)
+    pages = [page async for page in statement_pages(story.database, story.account.id, **question)]
+    assert [line for page in pages for line in page.lines] == whole.lines
+    assert {len(page.lines) for page in pages[:-1]} <= {2}
+    for page in pages:
+        assert (page.opening, page.closing, page.count) == (whole.opening, whole.closing, whole.count)
+        assert page.cursor is None
+
+
 async def test_an_entry_that_comes_between_two_pages_is_on_the_last(story: Story) -> None:
     """A cursor stays good while the books go on."""
     first = await ask(story, limit=7)
@@ -190,6 +207,8 @@ async def test_what_cannot_be_answered_is_refused(story: Story) -> None:
         {"start": datetime(2026, 3, 1)},  # noqa: DTZ001 - the point
         {"end": datetime(2026, 3, 1)},  # noqa: DTZ001 - the point
         {"start": day(1), "end": day(0)},
+        {"reference": ""},
+        {"reference": "a\x00b"},
     ]
     for arguments in refused:
         with pytest.raises(InvalidInputError):

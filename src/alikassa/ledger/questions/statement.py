@@ -13,10 +13,11 @@ from alikassa.ledger.model import BUCKETS, Bucket, JournalEntry, Kind
 from alikassa.ledger.questions.cursor import read_cursor, write_cursor
 from alikassa.ledger.questions.entries import ENTRIES, read_entries, select_entries
 from alikassa.ledger.questions.reading import find_account, in_utc, last_entry, postings_of, require_limit, summed
+from alikassa.ledger.rules.checks import LONGEST_REFERENCE, check_text
 from alikassa.ledger.schema import postings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
     import sqlalchemy as sa
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from alikassa.ledger.database import Database
     from alikassa.ledger.model import Account
 
-__all__ = ["MOST_LINES", "Statement", "StatementLine", "statement"]
+__all__ = ["MOST_LINES", "Statement", "StatementLine", "statement", "statement_pages"]
 
 #: Lines of one page at most.
 MOST_LINES = 1000
@@ -76,10 +77,10 @@ async def statement(
     not this question's, a limit outside 1 to `MOST_LINES`, or a time without a zone.
     """
     require_limit(limit, 1, MOST_LINES)
-    start, end = (None if one is None else in_utc(one, "A period's end") for one in (start, end))
-    if start is not None and end is not None and start > end:
-        raise InvalidInputError("The period ends before it starts.", remedy="Give the earlier time first.")
-    question = (account, start, end, *sorted(kinds), reference, newest)
+    start, end = _ends(start, end)
+    if reference is not None:
+        check_text(reference, "reference", LONGEST_REFERENCE)
+    question = (account, start, end, *sorted(set(kinds)), reference, newest)
     position = None if after is None else read_cursor(after, question, _Position).sequence
     async with database.read() as connection:
         found = await find_account(connection, account)
@@ -87,11 +88,58 @@ async def statement(
         chosen = _chosen(period, kinds, reference, position, newest=newest)
         entries = await read_entries(connection, chosen.limit(limit + 1))
         more, entries = len(entries) > limit, entries[:limit]
-        lines = await _lines(connection, period, entries)
+        before = min((entry.sequence for entry in entries), default=period.last + 1) - 1
+        lines = await _lines(connection, account, entries, before, await _stood_after(connection, period, before))
     cursor = write_cursor(question, _Position(entries[-1].sequence)) if more else None
+    return _page(found, start, end, period, lines, cursor)
+
+
+async def statement_pages(
+    database: Database,
+    account: uuid.UUID,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    kinds: Collection[Kind] = (),
+    reference: str | None = None,
+) -> AsyncIterator[Statement]:
+    """All of a statement, page after page of one state of the books; at least one. None has a cursor.
+
+    The cost is that of the period once, where asking for each page costs the whole period again.
+    """
+    start, end = _ends(start, end)
+    async with database.read() as connection:
+        found = await find_account(connection, account)
+        period = await _period(connection, found, start, end)
+        done, balances, more = period.before, period.opening, True
+        while more:
+            chosen = _chosen(period, kinds, reference, done, newest=False)
+            entries = await read_entries(connection, chosen.limit(MOST_LINES))
+            more = len(entries) == MOST_LINES
+            lines = await _lines(connection, account, entries, done, balances)
+            yield _page(found, start, end, period, lines, None)
+            if lines:
+                done, balances = lines[-1].entry.sequence, lines[-1].balances
+
+
+def _ends(start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:
+    start, end = (None if one is None else in_utc(one, "A period's end") for one in (start, end))
+    if start is not None and end is not None and start > end:
+        raise InvalidInputError("The period ends before it starts.", remedy="Give the earlier time first.")
+    return start, end
+
+
+def _page(
+    account: Account,
+    start: datetime | None,
+    end: datetime | None,
+    period: _Period,
+    lines: list[StatementLine],
+    cursor: str | None,
+) -> Statement:
     return Statement(
-        account=account,
-        currency=found.currency,
+        account=account.id,
+        currency=account.currency,
         start=start,
         end=end,
         opening=period.opening,
@@ -121,11 +169,13 @@ class _Period(msgspec.Struct):
 async def _period(
     connection: AsyncConnection, account: Account, start: datetime | None, end: datetime | None
 ) -> _Period:
-    """Back from what is materialised, by the postings after the period and by its own."""
+    """Back from what is materialised, by the postings after the period and by its own. Accounts begin with nothing."""
     before = 0 if start is None else await last_entry(connection, account, start, before=True)
     last = account.sequence if end is None else await last_entry(connection, account, end, before=True)
     closing = _less(account.buckets, await _changes(connection, account.id, last, account.sequence))
-    opening = _less(closing, await _changes(connection, account.id, before, last))
+    opening = dict.fromkeys(BUCKETS, 0)
+    if before:
+        opening = _less(closing, await _changes(connection, account.id, before, last))
     return _Period(account.id, before, last, opening, closing)
 
 
@@ -160,13 +210,30 @@ def _chosen(
     return statement.order_by(number.desc() if newest else number)
 
 
-async def _lines(connection: AsyncConnection, period: _Period, entries: Sequence[JournalEntry]) -> list[StatementLine]:
-    """In the order of `entries`. Between two lines may be entries that are none: they move the balances on."""
-    balances, done = dict(period.opening), period.before
+async def _stood_after(connection: AsyncConnection, period: _Period, sequence: int) -> dict[Bucket, int]:
+    """The buckets after an entry of the period, from the end that is nearer."""
+    if sequence - period.before <= period.last - sequence:
+        moved = await _changes(connection, period.account, period.before, sequence)
+        return {bucket: amount + moved.get(bucket, 0) for bucket, amount in period.opening.items()}
+    return _less(period.closing, await _changes(connection, period.account, sequence, period.last))
+
+
+async def _lines(
+    connection: AsyncConnection,
+    account: uuid.UUID,
+    entries: Sequence[JournalEntry],
+    done: int,
+    balances: dict[Bucket, int],
+) -> list[StatementLine]:
+    """In the order of `entries`, from what the account stood at after the entry `done`.
+
+    Between two lines may be entries that are none: they move the balances on.
+    """
+    balances = dict(balances)
     lines: dict[int, StatementLine] = {}
     for entry in sorted(entries, key=lambda one: one.sequence):
         changes = _changes_of(entry)
-        for moved in (await _changes(connection, period.account, done, entry.sequence - 1), changes):
+        for moved in (await _changes(connection, account, done, entry.sequence - 1), changes):
             for bucket, amount in moved.items():
                 balances[bucket] += amount
         done = entry.sequence
