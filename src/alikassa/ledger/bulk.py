@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Columns", "columns_of", "find_rows", "insert_rows", "units", "update_rows"]
 
 
+#: Values that a statement may have on SQLite, as it is commonly built.
+_MOST_VALUES = 32_000
+
+
 class _Type(NamedTuple):
     """How PostgreSQL names an array of it and what it is cast to, how either engine wants a value, and its text."""
 
@@ -148,7 +152,10 @@ async def find_rows(
     order: str = "",
     lock: bool = False,
 ) -> list[Any]:
-    """The rows whose `keys` are among `rows`: the columns `wanted` of the table, which is called t."""
+    """The rows whose `keys` are among `rows`: the columns `wanted` of the table, which is called t.
+
+    On SQLite `order` is kept within some thousand keys: among the rows of one key it always is.
+    """
     if not rows:
         return []
     same = " AND ".join(f"t.{name} = u.c{n}" for n, name in enumerate(keys.names))
@@ -159,15 +166,20 @@ async def find_rows(
         if lock:
             statement += " FOR NO KEY UPDATE OF t"
         found = await connection.exec_driver_sql(statement, keys.arrays(rows))
-    else:
-        marks = f"({', '.join('?' * len(keys.names))})"
-        same = " AND ".join(f"t.{name} = u.column{n}" for n, name in enumerate(keys.names, 1))
+        return list(found.all())
+    marks = f"({', '.join('?' * len(keys.names))})"
+    same = " AND ".join(f"t.{name} = u.column{n}" for n, name in enumerate(keys.names, 1))
+    together = _MOST_VALUES // len(keys.names)
+    values = keys.tuples(rows)
+    result: list[Any] = []
+    for start in range(0, len(values), together):
+        part = values[start : start + together]
         statement = (
-            f"SELECT {wanted} FROM (VALUES {', '.join([marks] * len(rows))}) AS u"  # noqa: S608
+            f"SELECT {wanted} FROM (VALUES {', '.join([marks] * len(part))}) AS u"  # noqa: S608
             f" CROSS JOIN {keys.table} t ON {same}{tail}"
         )
-        found = await connection.exec_driver_sql(statement, tuple(value for row in keys.tuples(rows) for value in row))
-    return list(found.all())
+        result += (await connection.exec_driver_sql(statement, tuple(value for row in part for value in row))).all()
+    return result
 
 
 def units(value: object) -> int:
