@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alikassa.cli.on_database import on_database
 from alikassa.cli.options import DatabaseOption, JsonOption
-from alikassa.cli.output import message, print_json
+from alikassa.cli.output import message, print_json, print_records
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +21,9 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands to the group."""
     app.command(epilog="Example: `alikassa books close --until 2026-02-01 --reason 'January is audited'`")(close)
     app.command()(sweep)
+    app.command("import", epilog="Example: `alikassa books import opening.csv --reference migration-2026 --dry-run`")(
+        import_
+    )
 
 
 def close(
@@ -77,6 +81,64 @@ def sweep(database: DatabaseOption, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"accounts": swept.accounts, "lots": swept.lots})
     message(f"Released {swept.lots} held sums of {swept.accounts} accounts." if swept.lots else "Nothing was due.")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON, up to 64 MiB.")],
+    reference: Annotated[str, typer.Option("--reference", help="Names the import: repeated, it changes nothing.")],
+    database: DatabaseOption,
+    effective_at: Annotated[
+        str | None, typer.Option("--effective-at", metavar="TIME", help="When the balances were so. [default: now]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Import opening balances of a running business: all accounts of the file, or none.
+
+    CSV, one row an item. The first line names the columns **account, item, amount, due_at, reference, fee**; the last
+    three may be left out or empty. The account (a uuid) has to be open, and nothing booked on it. The items are:
+
+    - **balance**: once an account, 0 when there is none;
+
+    - **hold**, **rolling_reserve**: one held sum. due_at says when it is released: 2026-02-01 (its first moment in
+    UTC), 2026-02-01T12:00:00Z, or empty for a sum that is released by hand. reference says what it was held from;
+
+    - **payout**: one payout on its way to the bank, with its reference, its amount without the fee, and its fee;
+
+    - **hold_total**, **rolling_reserve_total**, **pending_payouts_total**: if given, what the account's rows sum to.
+
+    JSON: {"accounts": [{"account": "UUID", "balance": "93.84", "hold": "1.00", "rolling_reserve": "0",
+    "pending_payouts": "0", "lots": [{"bucket": "hold", "amount": "1.00", "due_at": "2026-02-01", "source": "order-1"}],
+    "payouts": [{"reference": "payout-1", "amount": "5", "fee": "0.50"}]}]}
+    """
+    from alikassa.ledger.import_files import parse_moment
+    from alikassa.ledger.imports import import_openings
+    from alikassa.money import from_units
+
+    moment = None if effective_at is None else parse_moment(effective_at)
+    imported = on_database(
+        database,
+        lambda opened: import_openings(opened, file, reference=reference, effective_at=moment, dry_run=dry_run),
+    )
+    totals: list[dict[str, object]] = [
+        {
+            "currency": total.currency,
+            "accounts": total.accounts,
+            **{bucket.value: from_units(amount) for bucket, amount in total.buckets.items()},
+            "lots": total.lots,
+            "payouts": total.payouts,
+        }
+        for total in imported.totals
+    ]
+    if as_json:
+        print_json({"totals": totals, "booked": imported.booked, "repeated": imported.repeated})
+    else:
+        print_records(totals, as_json=False, empty="", right=list(totals[0])[1:])
+    if dry_run:
+        message("The file is good. Nothing was booked.")
+    else:
+        again = f" {imported.repeated} had been booked before." if imported.repeated else ""
+        message(f"Booked {imported.booked} opening balances.{again}")
 
 
 def _midnight(text: str) -> datetime:
