@@ -65,9 +65,7 @@ class HeldPayouts:
                 continue
             held = None if posting.lot is None else self._held.get(posting.lot.sequence, {}).get(posting.lot)
             if held is None:
-                self._complain(
-                    entry.sequence, f"A posting names the payout {posting.lot}, which there is not, or not any more."
-                )
+                self._complain(entry.sequence, f"A posting in {posting.bucket} names no payout that is still there.")
                 continue
             held.pending += posting.amount
             touched[held.row.key] = held

@@ -115,7 +115,7 @@ class Replay:
         if total:
             self._complain(entry.sequence, f"Its postings sum to {from_units(total)}.")
         if entry.postings and entry.kind in _MOVE_NOTHING:
-            self._complain(entry.sequence, f"A {entry.kind} moves money.")
+            self._complain(entry.sequence, f"It moves money, which no {entry.kind} does.")
         for posting in entry.postings:
             if posting.lot is not None and posting.bucket not in HELD:
                 self._complain(entry.sequence, f"A posting in {posting.bucket} names the lot {posting.lot}.")
@@ -147,7 +147,7 @@ class Replay:
             if versions != [self._version]:
                 self._complain(entry.sequence, f"It sets version {self._version} of the policy, whose row is missing.")
         elif versions:
-            self._complain(entry.sequence, f"A {entry.kind} makes no policy, and version {versions[0]} names it.")
+            self._complain(entry.sequence, f"It makes version {versions[0]} of the policy, which no {entry.kind} does.")
         if entry.kind is Kind.PERIOD_CLOSED:
             self._closed_until = entry.effective_at
         elif self._closed_until is None and (self._earliest is None or entry.effective_at < self._earliest):

@@ -117,7 +117,7 @@ class _Verification:
         self._discrepancies = self._pages(
             discrepancies, ("lane", "account_id", "payout", "claimed", "opened_at"), rows.DISCREPANCY, rows.discrepancy
         )
-        self._chains = 0
+        self._chains = self._done = 0
         self._all = (0, 0)
         #: What every currency's accounts and the system accounts' postings in it sum to.
         self._trial: dict[str, int] = {}
@@ -174,7 +174,8 @@ class _Verification:
         self._chains += replay.is_chained
         sums = sum(account.buckets.values()) + sum(replay.system.values())
         self._trial[account.currency] = self._trial.get(account.currency, 0) + sums
-        if self._accounts.count % PAGE == 0 or self._accounts.count == self._all[0]:
+        self._done += 1
+        if self._done % PAGE == 0 or self._done == self._all[0]:
             self._tell()
 
     async def _replay(self, replay: Replay, here: tuple[int, str], entry: JournalEntry, lines: int) -> None:
@@ -227,7 +228,7 @@ class _Verification:
 
     def _tell(self) -> None:
         if self._progress is not None:
-            self._progress(Progress(self._accounts.count, self._entries.count, *self._all))
+            self._progress(Progress(self._done, self._entries.count, *self._all))
 
 
 # Rows as they are read. Columns that `alikassa.ledger.rows` leaves out come last.
