@@ -171,6 +171,20 @@ async def test_a_due_time_that_is_stale_is_put_right(database: Database, clock: 
     assert (await stands(database, account))[1] == DUE + timedelta(days=2)
 
 
+async def test_what_is_due_at_once_does_not_hide_what_is_due_later(database: Database, clock: Clock) -> None:
+    """A payment of long ago, whose held sum is released by the next command of its batch, on an account that waits
+    for another sum: that one is released in its time."""
+    (account,) = await open_accounts(database)
+    books = Books(database, clock)
+    await books.book(Payment(account, 1000, "sold"))
+    clock.moment = DUE - timedelta(days=1)
+    old = Payment(account, 1000, "old", effective_at=START - timedelta(days=30))
+    await asyncio.gather(books.book(old), books.book(PayoutCreate(account, 1, "in the same batch")))
+    clock.moment = DUE
+    await books.book(PayoutCreate(account, 1999, "all"))
+    assert (await stands(database, account))[0] == [0, 0, 0, 2000]
+
+
 async def test_every_account_is_swept(database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """More accounts than are looked for at once."""
     monkeypatch.setattr("alikassa.ledger.books._SWEPT_TOGETHER", 3)

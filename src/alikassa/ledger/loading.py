@@ -186,6 +186,9 @@ async def _load_open_lots(connection: AsyncConnection, sheet: Sheet, wanted: Ope
 
 async def _load_due(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet], now: datetime) -> None:
     """What is due of each account, as far as one batch releases it, and when the next falls due."""
+    for sheet in sheets.values():
+        # Nothing that is not loaded is due before it, whatever the batch books and releases on top.
+        sheet.later_due_at = sheet.account.next_due_at
     due = sorted(
         (lane_of(sheet.account.id), sheet.account.id)
         for sheet in sheets.values()
@@ -206,6 +209,8 @@ async def _load_due(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet],
         .where(here, lots.c.open, lots.c.due_at > now)
         .group_by(lots.c.account_id)
     )
+    for _, account in due:
+        sheets[account].later_due_at = None
     for account, due_at in later:
         sheets[account].later_due_at = due_at
     if len(keys) > MOST_DUE:

@@ -86,7 +86,7 @@ class Sheet:
         self.payouts: dict[str, Payout] = {}
         #: Open ones, by payout and by what was claimed.
         self.discrepancies: dict[tuple[str, PayoutState], Discrepancy] = {}
-        #: When the first lot falls due that was not loaded, None when there is none.
+        #: No lot that was not loaded falls due before it; None when there is none that falls due.
         self.later_due_at: datetime | None = None
         #: Whether money was moved before this batch, as far as it was asked for.
         self.moved_before = False
@@ -274,7 +274,7 @@ class Sheet:
             raise InvariantError(f"{entry.kind} {entry.reference!r} moves other sums than its payouts.")
 
     def refresh_due(self) -> None:
-        """After all that is due was released: the next due time, exactly."""
+        """After all that is due was released: the next due time, as far as lots were loaded, and never too late."""
         times = [lot.due_at for lot in self.lots.values() if lot.remaining and lot.due_at is not None]
         times += [self.later_due_at] if self.later_due_at is not None else []
         self._set_next_due(min(times, default=None))
