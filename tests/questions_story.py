@@ -27,7 +27,7 @@ from alikassa.ledger.registry import Registry
 from alikassa.money import SCALE, to_units
 from conftest import _new_postgresql_database
 
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
 POLICY = Policy(
     fee_percent=to_units("2.9"),
