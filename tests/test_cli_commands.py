@@ -74,8 +74,8 @@ def test_payment_is_told_in_one_sentence(ledger: Ledger) -> None:
     )
     assert done.stderr == (
         "Booked payment order-17 as entry 2: 1000.00000000 RUB: fee 39.00000000,"
-        f" reserve 50.00000000 until {at + timedelta(days=30):%Y-%m-%d %H:%M:%S} UTC,"
-        f" hold 200.00000000 until {at + timedelta(days=2):%Y-%m-%d %H:%M:%S} UTC, balance 711.00000000.\n"
+        f" reserve 50.00000000 until {at + timedelta(days=30):%Y-%m-%dT%H:%M:%SZ},"
+        f" hold 200.00000000 until {at + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}, balance 711.00000000.\n"
     )
 
 
@@ -347,7 +347,7 @@ def test_commands_book_on_either_engine(database_url: str) -> None:
     ).stderr
     listed = ledger.numbers()
     refunded = ledger.printed("refund", "--payment", "order-1", "--amount", "60", "--reference", "refund-1")
-    assert f"hold 200.00000000 until {late + timedelta(days=2):%Y-%m-%d %H:%M:%S} UTC" in sentence
+    assert f"hold 200.00000000 until {late + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}" in sentence
     # The hold was due a day ago: 711 and 200; then 50 of the reserve and 10 of the balance go back.
     assert (listed, numbers_of(refunded)) == (("911", "0", "50", "0"), ("901", "0", "0", "0"))
     assert [one["fee_percent"] for one in ledger.printed("policy show", "--all")] == ["2.90000000"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alikassa.cli.books.telling import moment
 from alikassa.cli.commands.booking import book
 from alikassa.cli.commands.options import (
     PANEL,
@@ -150,7 +151,7 @@ def _words(version: PolicyVersion) -> dict[str, object]:
     return {
         "version": version.version,
         "set by": f"entry {version.sequence}, {version.reference}",
-        "on": f"{version.recorded_at:%Y-%m-%d %H:%M} UTC",
+        "at": moment(version.recorded_at),
         **policy_words(version.policy),
     }
 

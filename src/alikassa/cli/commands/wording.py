@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alikassa.cli.books.telling import moment
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -76,10 +78,8 @@ def _moved(booked: Booked, lots: Mapping[LotKey, Lot]) -> Iterator[str]:
         sums[posting.bucket] = sums.get(posting.bucket, 0) + posting.amount
         lot = None if posting.lot is None else lots.get(posting.lot)
         if lot is not None:
-            due_at = lot.due_at
-            untils[posting.bucket] = (
-                " until released by hand" if due_at is None else f" until {due_at:%Y-%m-%d %H:%M:%S} UTC"
-            )
+            until = "released by hand" if lot.due_at is None else moment(lot.due_at)
+            untils[posting.bucket] = f" until {until}"
     for place, total in sums.items():
         if place in names:
             sign = "+" if total > 0 and booked.entry.kind is not Kind.PAYMENT else ""
@@ -111,12 +111,13 @@ def policy_words(policy: Policy) -> dict[str, str]:
             return "none"
         return f"{_percent(percent)} of the {base} for {days} {'day' if days == 1 else 'days'}"
 
+    start = "payment" if policy.clock_start == "payment" else "end of its day"
     reserve_base = "payment" if policy.reserve_base == "gross" else "payment less the fee"
     return {
         "fee": f"{_percent(policy.fee_percent)} + {from_units(policy.fee_fixed)}",
         "hold": held(policy.hold_percent, "payment", policy.hold_days),
         "reserve": held(policy.reserve_percent, reserve_base, policy.reserve_days),
-        "counted from": f"the {'payment' if policy.clock_start == 'payment' else 'end of its day'} in {policy.time_zone}",
+        "counted from": f"the {start} in {policy.time_zone}",
     }
 
 
