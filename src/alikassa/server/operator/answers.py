@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -12,6 +11,7 @@ from msgspec import Meta
 from alikassa.ledger.attempts import Answer
 from alikassa.ledger.model import AccountState, Bucket, Kind, SystemAccount
 from alikassa.money import from_units
+from alikassa.server.operator.bodies import Moment
 
 if TYPE_CHECKING:
     from alikassa.ledger.model import Account, Booked, JournalEntry
@@ -55,8 +55,8 @@ class EntryAnswer(msgspec.Struct, frozen=True, gc=False):
         msgspec.Raw,
         Meta(extra_json_schema={"type": "object", "additionalProperties": {"type": "string"}}),
     ]
-    effective_at: datetime
-    recorded_at: datetime
+    effective_at: Moment
+    recorded_at: Moment
     postings: list[PostingAnswer]
 
 
@@ -76,8 +76,8 @@ class AccountAnswer(msgspec.Struct, frozen=True, gc=False):
     pending_payouts: Decimals
     policy: int
     sequence: int
-    opened_at: datetime
-    closed_until: datetime | None
+    opened_at: Moment
+    closed_until: Moment | None
 
 
 class BookedAnswer(msgspec.Struct, frozen=True, gc=False):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Manners"]
 
+_NO_METHOD = "NONE"
 _ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
 class Manners:
-    """Around the application: nothing is kept by a cache, and HEAD is GET without the body."""
+    """Around the application: nothing is kept by a cache, HEAD is GET without the body, OPTIONS says what there is."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -24,14 +25,20 @@ class Manners:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        head = scope["method"] == "HEAD"
-        if head:
-            scope["method"] = "GET"
+        method = scope["method"]
+        if method == "HEAD":
+            scope["method"] = HttpMethod.GET
+        elif method == "OPTIONS":
+            # Answered 405 with the methods that there are. The framework's own answer knows only some of them.
+            scope["method"] = cast("HttpMethod", _NO_METHOD)
 
         async def polite(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*map(_with_head, message["headers"]), *_ALWAYS]
-            elif message["type"] == "http.response.body" and head:
+                if method == "OPTIONS" and message["status"] == 405:
+                    message["status"] = 204
+                    message["headers"] = [one for one in message["headers"] if not one[0].startswith(b"content-")]
+            elif message["type"] == "http.response.body" and method in ("HEAD", "OPTIONS"):
                 message["body"] = b""
             await send(message)
 

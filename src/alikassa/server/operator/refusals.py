@@ -151,7 +151,7 @@ _AMOUNTS = frozenset(
 )
 
 
-def malformed(error: msgspec.MsgspecError) -> InvalidInputError:
+def malformed(error: msgspec.MsgspecError | UnicodeDecodeError) -> InvalidInputError:
     """What is wrong with JSON, or with its shape. Names the field, never quotes what was sent."""
     text = str(error)
     where = text.rpartition("`$")[2].rstrip("`").lstrip(".") if "`$" in text else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -14,6 +13,7 @@ from alikassa.ledger.model import Account, Certificate, CertificateState, Mercha
 from alikassa.ledger.registry import Registry
 from alikassa.protocol.certificates import load_public_key
 from alikassa.server.operator.answers import AccountAnswer, account_answer
+from alikassa.server.operator.bodies import Moment
 from alikassa.server.operator.once import Reply, register
 from alikassa.server.operator.routing import Asked, NoBody, NoQuery, Question, answer, asking, doing
 
@@ -43,7 +43,7 @@ class MerchantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class MerchantAnswer(msgspec.Struct, frozen=True):
     id: uuid.UUID
     name: str
-    created_at: datetime
+    created_at: Moment
 
 
 class MerchantPage(msgspec.Struct, frozen=True):
@@ -100,8 +100,8 @@ class CertificateAnswer(msgspec.Struct, frozen=True):
     sha1_allowed: bool
     fingerprint: str
     bits: int
-    created_at: datetime
-    revoked_at: datetime | None
+    created_at: Moment
+    revoked_at: Moment | None
 
 
 class CertificateList(msgspec.Struct, frozen=True):

@@ -108,7 +108,7 @@ def doing(
                 _check_type(request)
             try:
                 decoded = decoder.decode(raw or (b"{}" if empty else raw))
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise malformed(error) from None
             once = None if key is None else Once.of(token.id, key, request.method, request.scope["path"], raw)
             return _response(await work(Asked(desk, request.path_params, decoded, once)))

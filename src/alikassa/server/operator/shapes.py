@@ -5,6 +5,7 @@ The books' shapes say in words which of their integers are amounts; here their n
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from datetime import date, datetime, timedelta
@@ -18,6 +19,7 @@ from msgspec import Meta
 from alikassa.ledger.model import Bucket, JournalEntry, LotKey, SystemAccount
 from alikassa.money import from_units
 from alikassa.server.operator.answers import Decimals, EntryAnswer, Place, entry_answer
+from alikassa.server.operator.bodies import Moment
 
 __all__ = ["wire", "wire_type"]
 
@@ -70,7 +72,7 @@ def wire_type(shape: type[msgspec.Struct]) -> Any:
     return msgspec.defstruct(
         shape.__name__,
         [(name, _type(hints[name], amounts=name in _AMOUNTS)) for name in shape.__struct_fields__],
-        namespace={"__doc__": shape.__doc__},
+        namespace={"__doc__": inspect.getdoc(shape)},
         module=__name__,
     )
 
@@ -102,8 +104,10 @@ def _plain(hint: Any, *, amounts: bool) -> Any:
         return _Seconds
     if hint is bytes:
         return str
+    if hint is datetime:
+        return Moment
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return wire_type(hint)
-    if hint in (str, bool, float, None, type(None), datetime, date) or isinstance(hint, type):
+    if hint in (str, bool, float, None, type(None), date) or isinstance(hint, type):
         return hint
     raise TypeError(f"{hint} has no JSON shape here.")
