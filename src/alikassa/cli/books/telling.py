@@ -44,8 +44,10 @@ def print_statement(found: Statement, *, newest: bool = False) -> None:
     from alikassa.ledger.model import BUCKETS
 
     names = [bucket.value for bucket in BUCKETS]
+    # When it took place is shown where something was booked late.
+    late = any(moment(line.entry.effective_at) != moment(line.entry.recorded_at) for line in found.lines)
     opening, closing = (
-        ["", "" if at is None else moment(at), name, "", *_numbers(numbers), ""]
+        ["", "" if at is None else moment(at), *([""] if late else []), name, "", *_numbers(numbers), ""]
         for at, name, numbers in ((found.start, "opening", found.opening), (found.end, "closing", found.closing))
     )
     rows = []
@@ -53,11 +55,18 @@ def print_statement(found: Statement, *, newest: bool = False) -> None:
         entry = line.entry
         changes = [_change(line.changes.get(bucket, 0)) for bucket in BUCKETS]
         after = _numbers(line.balances)[0]
-        rows.append(
-            [str(entry.sequence), moment(entry.recorded_at), entry.kind.value, entry.reference, *changes, after]
-        )
+        times = [moment(entry.recorded_at), *([moment(entry.effective_at)] if late else [])]
+        rows.append([str(entry.sequence), *times, entry.kind.value, entry.reference, *changes, after])
     rows = [closing, *rows, opening] if newest else [opening, *rows, closing]
-    columns = ["entry", "recorded_at", "kind", "reference", *names, "balance after"]
+    columns = [
+        "entry",
+        "recorded_at",
+        *(["effective_at"] if late else []),
+        "kind",
+        "reference",
+        *names,
+        "balance after",
+    ]
     print_table(columns, rows, right=["entry", *names, "balance after"])
 
 

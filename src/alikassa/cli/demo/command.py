@@ -106,7 +106,19 @@ async def _book(database: Database) -> int:
 
 
 def _ask_the_books(database: str) -> None:
-    pass
+    """Why the live shop's numbers are what they are, when what is held comes back, and what was booked last."""
+    from alikassa.cli.books.telling import print_explanation, print_schedule, print_statement
+    from alikassa.ledger.questions import explain, schedule, statement
+
+    account = parse_uuid(LIVE, "an account")
+    message("\n5. The shop that trades today: what its numbers are made up of (alikassa books explain)\n")
+    print_explanation(on_database(database, lambda opened: explain.explain(opened, account, limit=5)))
+    message("\n6. When the rest comes back, in the account's time zone (alikassa books schedule)\n")
+    print_schedule(on_database(database, lambda opened: schedule.schedule(opened, account)))
+    message("\n7. What was booked last (alikassa books statement --last 8)\n")
+    found = on_database(database, lambda opened: statement.statement(opened, account, limit=8, newest=True))
+    found.lines.reverse()
+    print_statement(found)
 
 
 def _start(database: str, port: int, log: Path) -> subprocess.Popen[bytes]:
