@@ -13,9 +13,8 @@ import sqlalchemy as sa
 
 from alikassa.errors import NotFoundError
 from alikassa.ledger import rows
-from alikassa.ledger.bulk import columns_of, find_rows, units
+from alikassa.ledger.bulk import columns_of, find_rows
 from alikassa.ledger.ids import lane_of
-from alikassa.ledger.model import Account, JournalEntry, LotKey, Payout, Posting
 from alikassa.ledger.schema import (
     accounts,
     closed_periods,
@@ -26,10 +25,10 @@ from alikassa.ledger.schema import (
     policies,
     postings,
 )
-from alikassa.ledger.verify.held_lots import LotRow
+from alikassa.ledger.verify import shapes
 from alikassa.ledger.verify.pages import PAGE, UNREADABLE, Pages
 from alikassa.ledger.verify.problems import Problem, Problems
-from alikassa.ledger.verify.replay import Found, PolicyRow, Replay
+from alikassa.ledger.verify.replay import Found, Replay
 from alikassa.money import from_units
 
 if TYPE_CHECKING:
@@ -40,7 +39,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from alikassa.ledger.database import Database
+    from alikassa.ledger.model import Account, JournalEntry, LotKey
     from alikassa.ledger.verify.heads import Heads
+    from alikassa.ledger.verify.held_lots import LotRow
 
 __all__ = ["Progress", "Verified", "verify"]
 
@@ -107,13 +108,14 @@ class _Verification:
         for head in heads:
             if account is None or head.account == account:
                 self._heads.setdefault(head.account, {}).setdefault(head.sequence, set()).add(head.hash)
-        self._accounts = self._pages(accounts, ("lane", "id"), f"{rows.ACCOUNT}, t.lane", _account)
+        self._accounts = self._pages(accounts, ("lane", "id"), f"{rows.ACCOUNT}, t.lane", shapes.account)
         made = ("lane", "account_id", "sequence", "line")
-        self._entries = self._pages(journal_entries, made[:3], f"{rows.ENTRY}, t.lines", _entry)
-        self._postings = self._pages(postings, made, f"{rows.POSTING}, t.line", _posting)
-        self._lots = self._pages(lots, made, f"{rows.LOT}, t.open", _lot)
-        self._payouts = self._pages(payouts, made, rows.PAYOUT, _payout)
-        self._policies = self._pages(policies, ("lane", "account_id", "version"), f"{rows.POLICY}, t.sequence", _policy)
+        self._entries = self._pages(journal_entries, made[:3], f"{rows.ENTRY}, t.lines", shapes.entry)
+        self._postings = self._pages(postings, made, f"{rows.POSTING}, t.line", shapes.posting)
+        self._lots = self._pages(lots, made, f"{rows.LOT}, t.open", shapes.lot)
+        self._payouts = self._pages(payouts, made, rows.PAYOUT, shapes.payout)
+        version = (*made[:2], "version")
+        self._policies = self._pages(policies, version, f"{rows.POLICY}, t.sequence", shapes.policy)
         self._discrepancies = self._pages(
             discrepancies, ("lane", "account_id", "payout", "claimed", "opened_at"), rows.DISCREPANCY, rows.discrepancy
         )
@@ -194,7 +196,7 @@ class _Verification:
         for row in await find_rows(self._connection, _LOT, wanted, f"{rows.LOT}, t.open"):
             # One that cannot be read was a problem when its turn came.
             with suppress(*UNREADABLE):
-                found.append(_lot(row))
+                found.append(shapes.lot(row))
         return found
 
     def _check_head(self, account: uuid.UUID, sequence: int, known: set[bytes], is_so: bytes) -> None:
@@ -229,36 +231,3 @@ class _Verification:
     def _tell(self) -> None:
         if self._progress is not None:
             self._progress(Progress(self._done, self._entries.count, *self._all))
-
-
-# Rows as they are read. Columns that `alikassa.ledger.rows` leaves out come last.
-
-
-def _account(row: Sequence[Any]) -> tuple[Account, int]:
-    return rows.account(row), row[-1]
-
-
-def _entry(row: Sequence[Any]) -> tuple[JournalEntry, int]:
-    return rows.entry(row, ()), row[-1]
-
-
-def _posting(row: Sequence[Any]) -> tuple[int, Posting]:
-    _, _, bucket, amount, lot_sequence, lot_line, line = row
-    if (lot_sequence is None) is not (lot_line is None):
-        raise ValueError("it names half a lot")
-    return line, Posting(
-        rows.place(bucket), units(amount), None if lot_sequence is None else LotKey(lot_sequence, lot_line)
-    )
-
-
-def _lot(row: Sequence[Any]) -> LotRow:
-    return LotRow(rows.lot(row)[1], bool(row[-1]))
-
-
-def _payout(row: Sequence[Any]) -> Payout:
-    return rows.payout(row)[1]
-
-
-def _policy(row: Sequence[Any]) -> PolicyRow:
-    _, version, policy = rows.policy(row)
-    return PolicyRow(version, row[-1], policy)
