@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines import ENGINES
-from processes import BENCH, clean_environment, progress
+from processes import BENCH, clean_environment, free_port, progress, running, serve_command
 from results import Row, Section, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engines import Stores
 
 __all__ = ["find_pgbench", "measure_postings"]
@@ -47,43 +50,76 @@ class _Pgbench:
         return done.stdout
 
 
-def measure_postings(stores: Stores, *, rounds: int, seconds: int) -> tuple[Section, Section]:
+def measure_postings(folder: Path, stores: Stores, *, rounds: int, seconds: int) -> tuple[Section, Section]:
     """Rates with 256 waiting, and what one payment takes with 32 waiting, on small and on large books."""
     program = find_pgbench()
     pgbench = None if program is None else _Pgbench(program, stores.pgbench)
     rates: dict[str, list[float]] = {}
     waits: dict[str, list[float]] = {}
-    for number in range(rounds):
-        for engine in ENGINES:
-            small, large = stores.small[engine], stores.ours[engine]
-            for accounts, url, size in ((_ONE, small, "10^4"), (_MANY, small, "10^4"), (_MANY, large, "10^6")):
-                name = f"alikassa, {engine}, {accounts:,} account{'s' if accounts > 1 else ''}, {size} entries"
-                found = _book(url, accounts, _AT_ONCE, seconds)
-                rates.setdefault(name, []).append(found["rate"])
-                progress(f"  round {number + 1}/{rounds}  {name:<52} {found['rate']:>8,.0f}/s")
-            found = _book(small, _MANY, _SINGLY, seconds)
-            for part, column in (("half within", "p50_ms"), ("99% within", "p99_ms")):
-                waits.setdefault(f"alikassa, {engine}, {part}", []).append(found[column])
-        if pgbench is not None:
-            rates.setdefault(_PGBENCH, []).append(pgbench.rate(seconds))
-            progress(f"  round {number + 1}/{rounds}  {_PGBENCH:<52} {rates[_PGBENCH][-1]:>8,.0f}/s")
+    with ExitStack() as stack:
+        endpoints = {engine: _Endpoint(stack, folder, engine, stores.small[engine]) for engine in ENGINES}
+        for number in range(rounds):
+            for name, rate in _rates(stores, endpoints, pgbench, seconds):
+                rates.setdefault(name, []).append(rate)
+                progress(f"  round {number + 1}/{rounds}  {name:<54} {rate:>8,.0f}/s")
+            for engine in ENGINES:
+                found = _book(stores.small[engine], _MANY, _SINGLY, seconds)
+                for part, column in (("half within", "p50_ms"), ("99% within", "p99_ms")):
+                    waits.setdefault(f"alikassa, {engine}, {part}", []).append(found[column])
     return (
-        Section("Payments/s, in process, 256 waiting", _compare(rates)),
+        Section("Payments/s, 256 waiting in process or 2 x 500 over HTTP", _compare(rates)),
         Section("One payment of 32 that wait, ms", tuple(Row(name, found) for name, found in waits.items())),
     )
 
 
+def _rates(
+    stores: Stores, endpoints: dict[str, _Endpoint], pgbench: _Pgbench | None, seconds: int
+) -> Iterator[tuple[str, float]]:
+    """One round of each contender: its name and its rate."""
+    for engine in ENGINES:
+        small, large = stores.small[engine], stores.ours[engine]
+        for accounts, url, size in ((_ONE, small, "10^4"), (_MANY, small, "10^4"), (_MANY, large, "10^6")):
+            name = f"alikassa, {engine}, {accounts:,} account{'s' if accounts > 1 else ''}, {size} entries"
+            yield name, _book(url, accounts, _AT_ONCE, seconds)["rate"]
+        yield f"alikassa, {engine}, through the bulk endpoint", endpoints[engine].book(seconds)
+    if pgbench is not None:
+        yield _PGBENCH, pgbench.rate(seconds)
+
+
+class _Endpoint:
+    """A server's operator's side, with a token and accounts to book on."""
+
+    def __init__(self, stack: ExitStack, folder: Path, engine: str, url: str) -> None:
+        self._port = free_port()
+        self._token, self._accounts = folder / f"token-{self._port}", folder / f"accounts-{self._port}"
+        self._token.touch(mode=0o600)
+        self._token.write_text(_alikassa("operator", "token", "create", "--name", "bench", "--scope", "write", url=url))
+        found = json.loads(_alikassa("account", "list", "--json", url=url))
+        self._accounts.write_text("\n".join(one["account"] for one in found))
+        command = serve_command(url, free_port(), "--operator-port", str(self._port))
+        log = folder / f"server-{self._port}.log"
+        stack.enter_context(running(f"the operator's side, {engine}", command, self._port, log))
+
+    def book(self, seconds: int) -> float:
+        command = [sys.executable, str(BENCH / "bulk_payments.py"), f"http://127.0.0.1:{self._port}"]
+        files = ["--token-file", str(self._token), "--accounts-file", str(self._accounts)]
+        return _run([*command, *files, "--seconds", str(seconds)])["rate"]
+
+
+def _alikassa(*arguments: str, url: str) -> str:
+    command = [sys.executable, "-m", "alikassa", *arguments, "--database", url]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=clean_environment()).stdout
+
+
 def _book(url: str, accounts: int, waiting: int, seconds: int) -> dict[str, float]:
     command = [sys.executable, str(BENCH / "book_payments.py"), url, "--accounts", str(accounts)]
-    done = subprocess.run(
-        [*command, "--waiting", str(waiting), "--seconds", str(seconds)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=clean_environment(),
-    )
-    if done.returncode:
-        raise RuntimeError(f"Booking on {url.partition(':')[0]} failed:\n{done.stderr}")
+    return _run([*command, "--waiting", str(waiting), "--seconds", str(seconds)])
+
+
+def _run(command: list[str]) -> dict[str, float]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean_environment())
+    if done.returncode or done.stderr:
+        raise RuntimeError(f"{Path(command[1]).name} failed:\n{done.stderr}")
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
@@ -96,7 +132,8 @@ def _compare(rates: dict[str, list[float]]) -> tuple[Row, ...]:
             continue
         comparisons = []
         if yardstick is not None:
-            comparisons.append(row.over(yardstick, _OF_PGBENCH[name.split(", ")[1]]))
+            in_process = "bulk" not in name
+            comparisons.append(row.over(yardstick, _OF_PGBENCH[name.split(", ")[1]] if in_process else None))
         if name.endswith("10^6 entries"):
             comparisons.append(row.over(rows[name.replace("10^6", "10^4")]))
         row.comparisons = tuple(comparisons)

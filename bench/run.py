@@ -81,7 +81,7 @@ def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict
             release_all(stores)
         if "postings" in parts:
             progress("Payments")
-            yield from measure_postings(stores, **measured)
+            yield from measure_postings(folder, stores, **measured)
 
 
 def main() -> None:
