@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -103,12 +102,12 @@ async def _tell(url: str) -> Told:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Told:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('export') / 'books.db'}"
     else:
         url = _new_postgresql_database(request.getfixturevalue("postgresql_server"))
-    yield asyncio.run(_tell(url))
+    return asyncio.run(_tell(url))
 
 
 def in_beancount(text: str) -> tuple[data.Directives, Totals]:
@@ -141,7 +140,7 @@ def test_beancount_is_told_everything(told: Told) -> None:
     booked = [one for one in entries if isinstance(one, data.Transaction | data.Note)]
     assert len({one.meta["id"] for one in booked}) == len(booked) == told.entries
     assert awkward_payment(entries).meta["reason"] == AWKWARD
-    assert [note.comment for note in booked if isinstance(note, data.Note)][0] == "policy_set terms-1"
+    assert next(note.comment for note in booked if isinstance(note, data.Note)) == "policy_set terms-1"
 
 
 def test_beancount_checks_every_total(told: Told) -> None:

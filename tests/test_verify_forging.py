@@ -128,6 +128,11 @@ def _a_lot_of_another_size(forger: Forger) -> str:
     return f"Lot {_key(row)} is one of "
 
 
+def _a_lot_filled_too_far(forger: Forger) -> str:
+    forger.add_to(forger.sequence(Kind.REVERSAL, "undo-late"), 0, 1000 * SCALE)
+    return " is filled to 1"
+
+
 def _a_lot_open_for_nothing(forger: Forger) -> str:
     row = forger.row(lots, open=forger.flag(False))
     forger.change(lots, row, open=forger.flag(True))

@@ -25,6 +25,7 @@ from alikassa.ledger.model import (
     SystemAccount,
 )
 from alikassa.ledger.types import Amount, Moment, Uuid
+from alikassa.money import BOUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -168,18 +169,19 @@ class _Held:
     def __init__(self, key: LotKey, row: Mapping[Any, Any]) -> None:
         self.key = key
         self.first = self.last = row
-        self.total = self.most = 0
+        self.total = self.given = 0
 
     def move(self, amount: int, row: Mapping[Any, Any]) -> None:
         self.total += amount
-        self.most = max(self.most, self.total)
+        # All of it, so that what was drawn can come back: a draw may be undone one day.
+        self.given = min(self.given + max(amount, 0), BOUND - 1)
         self.last = row
 
     def keep(self, connection: sa.Connection, here: dict[str, Any], bucket: Bucket) -> tuple[str, ...]:
         """Writes the lot or payout; its terms for the hash."""
         reference, key = self.first["reference"], self.key
         if bucket is not Bucket.PENDING_PAYOUTS:
-            lot = Lot(key, bucket, reference, 0, None, self.most, self.total)
+            lot = Lot(key, bucket, reference, 0, None, self.given, self.total)
             connection.execute(
                 sa.insert(_LOTS).values(
                     **here,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alikassa.clock import moment_text
 from alikassa.ledger.model import Bucket, Kind, Lot, LotKey
-from alikassa.ledger.types import moment_text
-from alikassa.money import from_units
+from alikassa.money import BOUND, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,16 +30,16 @@ class LotRow:
 
 @dataclass(slots=True)
 class _Held:
-    """The running total of the postings that name the lot, and the largest that it was."""
+    """The running total of the postings that name the lot, and what was put into it, but for what only came back."""
 
     row: LotRow
     total: int
-    most: int
+    given: int
 
     @property
     def is_over(self) -> bool:
         """Nothing is left, and the row says so too. It may still come back, by a reversal."""
-        return not (self.total or self.row.lot.remaining or self.row.is_open) and self.most == self.row.lot.amount
+        return not (self.total or self.row.lot.remaining or self.row.is_open) and self.given == self.row.lot.amount
 
 
 class HeldLots:
@@ -98,9 +98,12 @@ class HeldLots:
         if posting.bucket is not held.row.lot.bucket:
             self._complain(entry.sequence, f"A posting in {posting.bucket} names a lot of {held.row.lot.bucket}.")
         held.total += posting.amount
-        held.most = max(held.most, held.total)
+        if posting.amount > 0 and entry.kind is not Kind.REVERSAL:
+            held.given = min(held.given + posting.amount, BOUND - 1)
         if held.total < 0:
             self._complain(entry.sequence, f"Lot {posting.lot} is drawn to {from_units(held.total)}.")
+        if held.total > held.row.lot.amount:
+            self._complain(entry.sequence, f"Lot {posting.lot} is filled to {from_units(held.total)}.")
 
     def _check_release(self, entry: JournalEntry, closed_until: datetime | None) -> None:
         """Of lots that were due, all that was left, with effect from then; a closed period is not reopened for it."""
@@ -130,9 +133,9 @@ class HeldLots:
             if lot.remaining != held.total:
                 said = f"{from_units(lot.remaining)} remain of lot {key} by its row"
                 self._complain(key.sequence, f"{said}, and {from_units(held.total)} by its postings.")
-            if lot.amount != held.most:
+            if lot.amount != held.given:
                 said = f"Lot {key} is one of {from_units(lot.amount)} by its row"
-                self._complain(key.sequence, f"{said}, and of {from_units(held.most)} by its postings.")
+                self._complain(key.sequence, f"{said}, and of {from_units(held.given)} by its postings.")
             if held.row.is_open is not (held.total > 0):
                 self._complain(key.sequence, f"Lot {key} is {'open' if held.row.is_open else 'over'} by its row only.")
         return min(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from alikassa.clock import moment_text
 from alikassa.ledger.chain import entry_hash, genesis, lot_terms, payout_terms, policy_terms
 from alikassa.ledger.model import BUCKETS, HELD, AccountState, Bucket, Kind, SystemAccount
-from alikassa.ledger.types import moment_text
 from alikassa.ledger.verify.held_lots import BUCKETS_OF_LOTS, HeldLots, LotRow
 from alikassa.ledger.verify.held_payouts import HeldPayouts
 from alikassa.money import from_units
