@@ -14,6 +14,8 @@ from alikassa.cli.output import message, print_json, print_records
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from alikassa.ledger.backup import Manifest
+
 __all__ = ["add_to"]
 
 
@@ -21,6 +23,8 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands to the group."""
     app.command(epilog="Example: `alikassa books close --until 2026-02-01 --reason 'January is audited'`")(close)
     app.command()(sweep)
+    app.command(epilog="Example: `alikassa books backup books-2026-02-01.backup`")(backup)
+    app.command(epilog="Example: `alikassa books restore books-2026-02-01.backup --database sqlite:///new.db`")(restore)
     app.command("import", epilog="Example: `alikassa books import opening.csv --reference migration-2026 --dry-run`")(
         import_
     )
@@ -139,6 +143,64 @@ def import_(
     else:
         again = f" {imported.repeated} had been booked before." if imported.repeated else ""
         message(f"Booked {imported.booked} opening balances.{again}")
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: a new file, for its owner only.")],
+    database: DatabaseOption,
+    logical: Annotated[
+        bool, typer.Option("--logical", help="From SQLite too, an archive that either engine restores.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Take the place of a file of that name.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Back the books up while they are in use: one state of them, with everything acknowledged before.
+
+    From SQLite the backup is a copy of the database; from PostgreSQL it is an archive, which can also be restored to
+    SQLite.
+    """
+    from alikassa.ledger import backup as backups
+
+    manifest = on_database(database, lambda opened: backups.backup(opened, file, logical=logical, overwrite=overwrite))
+    if as_json:
+        print_json(_manifest(manifest))
+    rows = {name: one.rows for name, one in manifest.tables.items()}
+    message(f"Wrote {file}: {rows['accounts']} accounts, {rows['journal_entries']} entries.")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `alikassa books backup` wrote.")],
+    database: DatabaseOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Restore a backup: into a SQLite file that is not there yet, or an empty PostgreSQL database.
+
+    A damaged backup is refused, and nothing of it is kept. What was restored is verified: the exit code is 4 when the
+    books are not true.
+    """
+    import asyncio
+
+    from alikassa.ledger import backup as backups
+
+    restored = asyncio.run(backups.restore(file, database))
+    found = restored.verified
+    if as_json:
+        print_json({**_manifest(restored.manifest), "wrong": found.wrong})
+    message(f"Restored {found.accounts} accounts, {found.entries} entries, {found.postings} postings.")
+    if found.wrong:
+        for problem in found.problems:
+            message(f"  {problem}")
+        message(f"error: the books are not true: {found.wrong} problems. They are as they were backed up.")
+        raise typer.Exit(4)
+    message("Verified: the books are true.")
+
+
+def _manifest(manifest: Manifest) -> dict[str, object]:
+    return {
+        "revision": manifest.revision,
+        "made_at": manifest.made_at.isoformat(),
+        "tables": {name: one.rows for name, one in manifest.tables.items()},
+    }
 
 
 def _midnight(text: str) -> datetime:
