@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import event
 
-from alikassa.errors import InvalidInputError, NotFoundError
+from alikassa.errors import InvalidInputError, InvariantError, NotFoundError
 from alikassa.ledger.commands import Payment, Refund
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket
 from alikassa.ledger.questions.balance_at import Basis, balance_at
+from alikassa.ledger.schema import journal_entries, postings
 from alikassa.money import SCALE
 from questions_story import INSTANT, START, Story, day, four, new_url, open_account, tell
 
@@ -145,6 +147,21 @@ async def test_what_cannot_be_answered_is_refused(story: Story) -> None:
         await balance_at(story.database, story.account.id, at=datetime(2024, 3, 1, 12))  # noqa: DTZ001 - the point
     with pytest.raises(InvalidInputError):
         await balance_at(story.database, story.account.id, at=datetime.min.replace(tzinfo=timezone(timedelta(hours=1))))
+
+
+async def test_a_journal_with_a_gap_is_not_guessed_at(sqlite_url: str) -> None:
+    """An entry that somebody deleted, past the triggers, is told by its number."""
+    async with await Database.open(sqlite_url, create=True) as database:
+        story = await tell(database)
+        async with database.write() as connection:
+            for table in (postings, journal_entries):
+                await connection.exec_driver_sql(f"DROP TRIGGER {table.name}_no_delete")
+                await connection.execute(
+                    sa.delete(table).where(table.c.account_id == story.account.id, table.c.sequence == 7)
+                )
+        story.clock.at = day(4)
+        with pytest.raises(InvariantError, match="no entry 7"):
+            await was(story, day(3.5))
 
 
 async def test_the_cost_is_that_of_the_entries_after(story: Story) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -74,14 +74,21 @@ async def test_what_is_due_and_not_yet_released_has_a_place_of_its_own(story: St
 
 
 async def test_lots_of_one_day_are_added_up(story: Story) -> None:
-    """Two payments of day 4, an hour apart: 1000 each, 200 held for two days and 50 reserved for thirty."""
-    for hour in (1, 2):
-        story.clock.at = day(4) + timedelta(hours=hour)
-        await story.books.book(Payment(account=story.account.id, amount=1000 * SCALE, reference=f"d{hour}"))
+    """Three payments of day 4, two in one instant: 1000 each, 200 held for two days and 50 reserved for thirty."""
+    story.clock.at = day(4.5)
+    for number, hour in enumerate((1, 2, 2)):
+        await story.books.book(
+            Payment(
+                account=story.account.id,
+                amount=1000 * SCALE,
+                reference=f"d{number}",
+                effective_at=day(4) + timedelta(hours=hour),
+            )
+        )
     assert (await planned(story)).days == [
-        ScheduleDay(date(2024, 3, 7), units("400"), 0, 2),
+        ScheduleDay(date(2024, 3, 7), units("600"), 0, 3),
         ScheduleDay(date(2024, 4, 1), 0, units("25"), 1),
-        ScheduleDay(date(2024, 4, 4), 0, units("100"), 2),
+        ScheduleDay(date(2024, 4, 4), 0, units("150"), 3),
     ]
 
 
@@ -91,6 +98,27 @@ async def test_days_are_those_of_the_accounts_time_zone(story: Story) -> None:
     await story.books.book(SetPolicy(account=story.account.id, policy=terms, reference="terms-2"))
     found = await planned(story)
     assert (found.time_zone, [one.day for one in found.days]) == ("Pacific/Auckland", [date(2024, 4, 2)])
+
+
+async def test_the_last_day_of_the_calendar_is_a_day(story: Story) -> None:
+    """Where the account is, it would be in the year 10000."""
+    account = await open_account(story.database)
+    end = datetime.max.replace(tzinfo=UTC)
+    story.clock.at = day(5)
+    await story.books.book(
+        Opening(
+            account=account.id,
+            balance=0,
+            hold=5,
+            rolling_reserve=0,
+            pending_payouts=0,
+            reference="old books",
+            lots=(OpenLot(Bucket.HOLD, 5, end),),
+        )
+    )
+    await story.books.book(SetPolicy(account=account.id, policy=Policy(time_zone="Asia/Tokyo"), reference="terms"))
+    found = await schedule(story.database, account.id, now=story.clock)
+    assert found.days == [ScheduleDay(date(9999, 12, 31), 5, 0, 1)]
 
 
 async def test_an_account_without_lots_has_an_empty_schedule(database: Database) -> None:

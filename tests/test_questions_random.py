@@ -42,9 +42,9 @@ from questions_story import POLICY, MovingClock, day, open_account
 
 pytestmark = pytest.mark.anyio
 
-STEPS = 150
+STEPS = 120
 #: Moments that are asked for afterwards.
-ASKED = 100
+ASKED = 60
 Numbers = dict[Bucket, int]
 
 

@@ -34,7 +34,7 @@ def amounts(buckets: Mapping[Bucket, int]) -> dict[str, str]:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    from alikassa.ledger.types import moment_text
+    from alikassa.clock import moment_text
 
     return None if moment is None else moment_text(moment)
 
