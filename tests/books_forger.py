@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from alikassa.clock import moment_text
 from alikassa.ledger import rows
 from alikassa.ledger.bulk import units
 from alikassa.ledger.chain import entry_hash, genesis, lot_terms, payout_terms, policy_terms
 from alikassa.ledger.model import Bucket, Kind
 from alikassa.ledger.schema import accounts, journal_entries, lots, payouts, policies, postings
-from alikassa.ledger.types import moment_text
 from alikassa.money import from_units
 from books_intruder import Row, Told
 

@@ -39,6 +39,7 @@ class Case:
     expected: Withheld
 
 
+ONE_PERCENT = "9999999999999999.99999999"
 USUAL = policy("2.9", "10", "20", "5")
 CASES = {
     "usual": Case("1000", USUAL, parts("39", "50", "200", "711")),
@@ -62,7 +63,7 @@ CASES = {
     "the largest": Case(
         "999999999999999999.99999999",
         policy("1", "0", "1", "1"),
-        parts(*["9999999999999999.99999999"] * 3, "970000000000000000.00000002"),
+        parts(ONE_PERCENT, ONE_PERCENT, ONE_PERCENT, "970000000000000000.00000002"),
     ),
 }
 

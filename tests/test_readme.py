@@ -41,6 +41,24 @@ def test_running_a_server_as_shown(readme: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("readme", READMES)
+def test_keeping_books_as_shown(readme: str, tmp_path: Path) -> None:
+    """The block that books and asks, run by a shell as it is, books what it says and finds the books true."""
+    block = next(block for block in blocks(readme, "sh") if "payment record" in block and "alikassa serve" not in block)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "balance 711.00000000" in done.stderr
+
+
+@pytest.mark.parametrize("readme", READMES)
 def test_make_commands_shown_exist_and_ci_runs_them(readme: str) -> None:
     """The two commands for a newcomer are targets of the Makefile, and CI calls each."""
     shown = set(re.findall(r"^make (\w+)", "\n".join(blocks(readme, "sh")), re.MULTILINE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "now"]
+__all__ = ["Clock", "moment_text", "now"]
 
 #: Anything that tells the time: `now` itself, or a test's own.
 Clock = Callable[[], datetime]
@@ -14,3 +14,10 @@ Clock = Callable[[], datetime]
 def now() -> datetime:
     """The current time in UTC, to the microsecond."""
     return datetime.now(UTC)
+
+
+def moment_text(moment: datetime) -> str:
+    """UTC with microseconds, of fixed width, so that text sorts as time does."""
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='microseconds')[:-6]}Z"

@@ -84,7 +84,7 @@ def revoke(
 
 
 def _record(token: OperatorToken) -> dict[str, object]:
-    from alikassa.ledger.types import moment_text
+    from alikassa.clock import moment_text
 
     times = {"created_at": token.created_at, "revoked_at": token.revoked_at, "last_used_at": token.last_used_at}
     return {

@@ -9,7 +9,7 @@ from decimal import Decimal
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alikassa.ledger.types import moment_text
+from alikassa.clock import moment_text
 from alikassa.money import from_units, to_units
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from alikassa.ledger.types import moment_text
+from alikassa.clock import moment_text
 
 if TYPE_CHECKING:
     import uuid

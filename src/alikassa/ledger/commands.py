@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
+from alikassa.clock import moment_text
 from alikassa.ledger.model import Bucket, Kind, LotKey, PayoutState
 from alikassa.ledger.policy import Policy
-from alikassa.ledger.types import moment_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -149,9 +149,10 @@ async def _load_lots(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet]
     named = needs.lots | _named_lots(needs, sheets, payouts=False)
     keys = [(lane_of(account), account, *key) for account, key in named if account in sheets]
     await _load_named_lots(connection, sheets, keys)
-    for account, wanted in needs.open_lots.items():
+    for account, draws in needs.open_lots.items():
         if account in sheets:
-            await _load_open_lots(connection, sheets[account], wanted, now)
+            for wanted in draws:
+                await _load_open_lots(connection, sheets[account], wanted, now)
 
 
 async def _load_named_lots(
@@ -174,12 +175,12 @@ async def _load_open_lots(connection: AsyncConnection, sheet: Sheet, wanted: Ope
         .where(sa.or_(lots.c.due_at.is_(None), lots.c.due_at > now))
         .order_by(*order)
     )
-    missing, keys = wanted.amount, []
+    taken, keys = 0, []
     async with connection.stream(statement) as found:
         async for sequence, line, remaining in found:
             keys.append((lane_of(account), account, sequence, line))
-            missing -= remaining
-            if missing <= 0:
+            taken += remaining
+            if wanted.amount is not None and taken >= wanted.amount:
                 break
     await _load_named_lots(connection, {account: sheet}, keys)
 
@@ -242,9 +243,7 @@ async def _load_payouts(connection: AsyncConnection, sheets: dict[uuid.UUID, She
         states.append((lane_of(account), account, payout.state_sequence))
     await _load_entries(connection, sheets, _SEQUENCE, states)
     claimed = [key for key in needs.payouts if key[0] in sheets]
-    for row in await find_rows(
-        connection, _DISCREPANCY, _within(sheets, claimed), rows.DISCREPANCY, condition="t.closed_sequence IS NULL"
-    ):
+    for row in await find_rows(connection, _DISCREPANCY, _within(sheets, claimed), rows.DISCREPANCY):
         one = rows.discrepancy(row)
         sheets[one.account].add_discrepancy(one)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,10 +36,13 @@ _PAYOUTS = frozenset(
 
 
 class OpenLots(NamedTuple):
-    """Open lots of a bucket, as many as it takes for `amount`: the oldest first, or the next to be released."""
+    """Open lots of a bucket, as many as it takes for `amount`: the oldest first, or the next to be released.
+
+    With `amount` None, all of them.
+    """
 
     bucket: Bucket
-    amount: int
+    amount: int | None
     by_age: bool
 
 
@@ -51,8 +55,8 @@ class Needs:
     followed: set[Reference] = field(default_factory=set)
     with_lots: set[Reference] = field(default_factory=set)
     lots: set[tuple[uuid.UUID, LotKey]] = field(default_factory=set)
-    open_lots: dict[uuid.UUID, OpenLots] = field(default_factory=dict)
-    #: With their open discrepancies.
+    open_lots: dict[uuid.UUID, set[OpenLots]] = field(default_factory=dict)
+    #: With their discrepancies.
     payouts: set[tuple[uuid.UUID, str]] = field(default_factory=set)
     #: All pending ones.
     payouts_by_hand: set[uuid.UUID] = field(default_factory=set)
@@ -66,9 +70,15 @@ class Needs:
         if with_lots:
             self.with_lots.add(named)
 
+    def draws_on(self, account: uuid.UUID, wanted: OpenLots) -> None:
+        self.open_lots.setdefault(account, set()).add(wanted)
+
 
 def is_alone(command: Command) -> bool:
-    """Whether nothing else of its account may be in its batch: it draws on lots that others may draw on too."""
+    """Whether nothing else of its account may be in its batch: it draws on lots that others may draw on too.
+
+    Unless both are booked together; then all open lots are seen.
+    """
     return isinstance(command, Chargeback) or (
         isinstance(command, Adjustment)
         and command.amount < 0
@@ -78,9 +88,14 @@ def is_alone(command: Command) -> bool:
 
 def needs_of(commands: Iterable[Command]) -> Needs:
     needs = Needs()
+    of_account: Counter[uuid.UUID] = Counter()
     for command in commands:
         needs.entries.add(command.named)
+        of_account[command.named[0]] += 1
         _add(needs, command, command.named[0])
+    for account, wanted in needs.open_lots.items():
+        if of_account[account] > 1:
+            needs.open_lots[account] = {one._replace(amount=None) for one in wanted}
     return needs
 
 
@@ -94,7 +109,7 @@ def _add(needs: Needs, command: Command, account: uuid.UUID) -> None:
             needs.payouts.add((account, command.reference))
             needs.payouts_by_hand.add(account)
         case Adjustment() if is_alone(command):
-            needs.open_lots[account] = OpenLots(command.bucket, -command.amount, by_age=False)
+            needs.draws_on(account, OpenLots(command.bucket, -command.amount, by_age=False))
         case Opening():
             needs.moved.add(account)
             needs.payouts.update((account, payout.reference) for payout in command.payouts)
@@ -112,7 +127,7 @@ def _add_subject(
         case Refund() | Chargeback():
             needs.entry((account, Kind.PAYMENT, command.payment), followed=True, with_lots=True)
             if isinstance(command, Chargeback):
-                needs.open_lots[account] = OpenLots(Bucket.ROLLING_RESERVE, command.amount, by_age=True)
+                needs.draws_on(account, OpenLots(Bucket.ROLLING_RESERVE, command.amount, by_age=True))
         case ChargebackReversal():
             needs.entry((account, Kind.CHARGEBACK, command.chargeback), followed=True)
         case Reversal():

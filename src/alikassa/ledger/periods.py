@@ -12,13 +12,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from alikassa.clock import moment_text
 from alikassa.errors import ConflictError, EffectiveTimeError
 from alikassa.ledger import store
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import ClosePeriod
 from alikassa.ledger.rules import check
 from alikassa.ledger.schema import accounts, closed_periods, merchants
-from alikassa.ledger.types import moment_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

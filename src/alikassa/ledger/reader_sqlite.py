@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alikassa.clock import moment_text
 from alikassa.ledger.due_amounts import Amounts, DueAmounts, ExactSum
 from alikassa.ledger.failures import translate
 from alikassa.ledger.reader import ActiveCertificate, Standing
-from alikassa.ledger.types import moment_text
 from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
 
 if TYPE_CHECKING:

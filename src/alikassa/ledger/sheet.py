@@ -135,8 +135,9 @@ class Sheet:
         return self._by_sequence[sequence]
 
     def add_discrepancy(self, one: Discrepancy) -> None:
-        """An open one that was loaded."""
-        self.discrepancies[one.payout, one.claimed] = one
+        """One that was loaded, open or settled."""
+        if one.closed_sequence is None:
+            self.discrepancies[one.payout, one.claimed] = one
         self.discrepancies_loaded.add((one.payout, one.claimed, one.opened_at))
 
     def contradict(self, payout: str, state: PayoutState, claimed: PayoutState, now: datetime) -> None:
@@ -144,7 +145,8 @@ class Sheet:
         one = self.discrepancies.get((payout, claimed))
         if one is None:
             opened_at = now
-            while (payout, claimed, opened_at) in self.discrepancies_seen:
+            # Settled at this very moment, or the clock went back: it is named by when it was opened.
+            while (payout, claimed, opened_at) in self.discrepancies_seen.keys() | self.discrepancies_loaded:
                 opened_at += timedelta(microseconds=1)
             one = Discrepancy(self.account.id, payout, state, claimed, opened_at, opened_at, 1)
         else:

@@ -11,19 +11,13 @@ from sqlalchemy import DateTime, Numeric, Text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from alikassa.clock import moment_text
 from alikassa.money import from_units, to_units
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-__all__ = ["Amount", "Moment", "Uuid", "moment_text"]
-
-
-def moment_text(moment: datetime) -> str:
-    """UTC with microseconds, of fixed width, so that text sorts as time does."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    return f"{moment.isoformat(timespec='microseconds')[:-6]}Z"
+__all__ = ["Amount", "Moment", "Uuid"]
 
 
 class Amount(TypeDecorator[int]):

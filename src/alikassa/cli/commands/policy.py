@@ -157,7 +157,7 @@ def _words(version: PolicyVersion) -> dict[str, object]:
 
 
 def _record(version: PolicyVersion) -> dict[str, object]:
-    from alikassa.ledger.types import moment_text
+    from alikassa.clock import moment_text
     from alikassa.money import from_units
 
     policy = version.policy

@@ -34,7 +34,7 @@ def booked_record(booked: Booked, lots: Mapping[LotKey, Lot]) -> dict[str, objec
 
 
 def _entry(entry: JournalEntry, lots: Mapping[LotKey, Lot]) -> dict[str, object]:
-    from alikassa.ledger.types import moment_text
+    from alikassa.clock import moment_text
     from alikassa.money import from_units
 
     postings: list[dict[str, object]] = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from alikassa.clock import moment_text
 from alikassa.ledger.export.plain_text import EXPLAINED, PlainTextWriter, name_of, shown
 from alikassa.ledger.model import Bucket
-from alikassa.ledger.types import moment_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

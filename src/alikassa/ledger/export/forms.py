@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from alikassa.ledger.types import moment_text
+from alikassa.clock import moment_text
 
 if TYPE_CHECKING:
     from alikassa.ledger.export.journal import Owned

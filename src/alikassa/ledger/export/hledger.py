@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alikassa.clock import moment_text
 from alikassa.ledger.export.plain_text import EXPLAINED, PlainTextWriter, name_of, shown
-from alikassa.ledger.types import moment_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

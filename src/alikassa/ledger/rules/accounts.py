@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alikassa.clock import moment_text
 from alikassa.errors import AccountStateError, EffectiveTimeError
 from alikassa.ledger.model import AccountState
-from alikassa.ledger.types import moment_text
 from alikassa.money import from_units
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from alikassa.clock import moment_text
 from alikassa.errors import (
     AccountStateError,
     BoundExceededError,
     ConflictError,
     EffectiveTimeError,
 )
-from alikassa.ledger.model import AccountState, Bucket, JournalEntry, Kind, SystemAccount
+from alikassa.ledger.model import BUCKETS, AccountState, Bucket, JournalEntry, Kind, SystemAccount
 from alikassa.ledger.rules import accounts, corrections, holds, payments, payouts
-from alikassa.ledger.types import moment_text
 from alikassa.money import from_units, within_bounds
 
 if TYPE_CHECKING:
@@ -123,3 +123,7 @@ def _check_bounds(draft: Draft, sheet: Sheet) -> None:
     for bucket, total in totals.items():
         if not within_bounds(total):
             raise BoundExceededError(f"{bucket} would reach {from_units(total)}; totals stay below 10^18.")
+    # What is held comes into the balance when it is due, and cannot be refused then.
+    whole = sum(totals[bucket] for bucket in BUCKETS)
+    if not within_bounds(whole):
+        raise BoundExceededError(f"The account would have {from_units(whole)} in all; totals stay below 10^18.")
