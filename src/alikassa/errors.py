@@ -152,10 +152,13 @@ class ConflictError(AlikassaError):
 
 
 class InsufficientFundsError(AlikassaError):
-    """A bucket holds less than what was asked for. Amounts are text with eight decimals."""
+    """A bucket holds less than what was asked for. Amounts are text with eight decimals.
 
-    def __init__(self, *, bucket: str, asked: str, available: str, currency: str) -> None:
-        super().__init__(f"{bucket} has {available} {currency}, and {asked} was asked for.")
+    `of` names what was looked at when that is not the whole bucket, or more than it.
+    """
+
+    def __init__(self, *, bucket: str, asked: str, available: str, currency: str, of: str = "") -> None:
+        super().__init__(f"{of or bucket} has {available} {currency}, and {asked} was asked for.")
         self.bucket = bucket
         self.asked = asked
         self.available = available

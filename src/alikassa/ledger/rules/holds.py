@@ -55,7 +55,7 @@ def release_by_hand(command: HoldRelease | ReserveRelease, sheet: Sheet, _: date
     if command.lot is not None:
         found = sheet.lots.get(command.lot)
         if found is None or found.bucket is not bucket:
-            raise NotFoundError(f"The account has no lot {command.lot} in {bucket}.", remedy="List: books explain.")
+            raise NotFoundError(f"The account has no lot {command.lot} in {bucket}.", remedy="List them: alikassa books explain")
         lots = [found]
     else:
         named = (Kind.PAYMENT, command.payment or "") if command.hold is None else (Kind.HOLD_PLACED, command.hold)
@@ -67,7 +67,7 @@ def release_by_hand(command: HoldRelease | ReserveRelease, sheet: Sheet, _: date
     available = sum(lot.remaining for lot in lots)
     amount = available if command.amount is None else command.amount
     if amount > available or amount == 0:
-        raise _short(sheet, bucket, amount, available)
+        raise _short(sheet, bucket, amount, available, f"what is left of it in {bucket}")
     draw(draft, lots, amount)
     draft.post(Bucket.BALANCE, amount)
     return draft
@@ -105,7 +105,11 @@ def draw(draft: Draft, lots: Sequence[Lot], amount: int) -> int:
     return amount
 
 
-def _short(sheet: Sheet, bucket: Bucket, asked: int, available: int) -> InsufficientFundsError:
+def _short(sheet: Sheet, bucket: Bucket, asked: int, available: int, of: str = "") -> InsufficientFundsError:
     return InsufficientFundsError(
-        bucket=bucket, asked=from_units(asked), available=from_units(available), currency=sheet.account.currency
+        bucket=bucket,
+        asked=from_units(asked),
+        available=from_units(available),
+        currency=sheet.account.currency,
+        of=of,
     )

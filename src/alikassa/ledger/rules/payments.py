@@ -49,6 +49,7 @@ def refund(command: Refund, sheet: Sheet, _: datetime) -> Draft:
             asked=from_units(command.amount),
             available=from_units(available),
             currency=sheet.account.currency,
+            of="what is held of the payment and the balance together",
         )
     draft = sheet.draft()
     draft.subject = paid.sequence
