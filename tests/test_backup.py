@@ -135,10 +135,15 @@ async def test_what_is_restored_is_what_was_backed_up(journey: tuple[str, bool, 
         assert (await verify(database)).wrong == 0
 
 
-@pytest.mark.parametrize("logical", [True, False])
-async def test_a_backup_is_taken_while_others_book(database_url: str, tmp_path: Path, logical: bool) -> None:
+@pytest.mark.parametrize("form", ["sqlite copy", "sqlite archive", "postgresql archive"])
+def test_a_backup_is_taken_while_others_book(form: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """At full speed: it is one true state, and has every command that was acknowledged before it began."""
-    async with await Database.open(database_url, create=True) as database:
+    engine, _, kind = form.partition(" ")
+    asyncio.run(_take_while_others_book(request.getfixturevalue(f"{engine}_url"), kind == "archive", tmp_path))
+
+
+async def _take_while_others_book(url: str, logical: bool, tmp_path: Path) -> None:
+    async with await Database.open(url, create=True) as database:
         accounts = await open_accounts(database, 3)
         books, acknowledged = Books(database), list[str]()
 

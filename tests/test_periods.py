@@ -35,7 +35,15 @@ def now() -> datetime:
 
 
 @pytest.fixture
-async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+async def database(sqlite_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    """On SQLite: most of this is decided before any statement."""
+    async with await Database.open(sqlite_url, create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def either(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    """On each engine in turn."""
     async with await Database.open(database_url, create=True) as opened:
         yield opened
 
@@ -62,10 +70,10 @@ async def closings(database: Database) -> list[tuple[uuid.UUID, str, datetime]]:
         return sorted(tuple(row) for row in found)
 
 
-async def test_nothing_is_booked_with_effect_before_the_end_of_a_closed_period(database: Database) -> None:
+async def test_nothing_is_booked_with_effect_before_the_end_of_a_closed_period(either: Database) -> None:
     """On no account, by a microsecond; from the end on it is."""
-    opened, books = await open_accounts(database, 3), Books(database, now)
-    await close_period(database, until=FEBRUARY, reference="january", now=now)
+    opened, books = await open_accounts(either, 3), Books(either, now)
+    await close_period(either, until=FEBRUARY, reference="january", now=now)
     for account in opened:
         with pytest.raises(EffectiveTimeError):
             await books.book(adjustment(account, "late", FEBRUARY - timedelta(microseconds=1)))
@@ -73,17 +81,17 @@ async def test_nothing_is_booked_with_effect_before_the_end_of_a_closed_period(d
 
 
 async def test_every_account_is_closed_once_and_the_progress_is_told(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    either: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In several steps, each account gets one entry that takes effect at the period's end."""
     monkeypatch.setattr(periods, "_TOGETHER", 3)
-    opened, told = await open_accounts(database, 7), []
+    opened, told = await open_accounts(either, 7), []
     period = await close_period(
-        database, until=FEBRUARY, reference="january", now=now, progress=lambda done, total: told.append((done, total))
+        either, until=FEBRUARY, reference="january", now=now, progress=lambda done, total: told.append((done, total))
     )
     assert (period.accounts, period.closed) == (7, 7)
     assert told == [(3, 7), (6, 7), (7, 7)]
-    assert await closings(database) == sorted((account, "january", FEBRUARY) for account in opened)
+    assert await closings(either) == sorted((account, "january", FEBRUARY) for account in opened)
 
 
 async def test_an_account_that_is_opened_later_is_closed_as_far(database: Database) -> None:
@@ -157,38 +165,38 @@ async def test_accounts_that_are_closed_further_are_left_alone(database: Databas
     assert await closings(database) == sorted([(first, "by hand", MARCH), (second, "january", FEBRUARY)])
 
 
-async def test_closing_does_not_stop_booking(database: Database) -> None:
+async def test_closing_does_not_stop_booking(either: Database) -> None:
     """Commands of now are booked while a period is closed."""
-    opened, books = await open_accounts(database, 5), Books(database, now)
+    opened, books = await open_accounts(either, 5), Books(either, now)
     results = await asyncio.gather(
-        close_period(database, until=FEBRUARY, reference="january", now=now),
+        close_period(either, until=FEBRUARY, reference="january", now=now),
         *(books.book(adjustment(account, f"r{n}")) for account in opened for n in range(20)),
     )
     assert len(results) == 101
-    assert len(await closings(database)) == 5
+    assert len(await closings(either)) == 5
 
 
-async def test_two_programs_may_close_the_same_period(database: Database) -> None:
+async def test_two_programs_may_close_the_same_period(either: Database) -> None:
     """Both succeed, and each account is closed once."""
-    await open_accounts(database, 5)
-    async with await Database.open(database.address.dsn) as second:
+    await open_accounts(either, 5)
+    async with await Database.open(either.address.dsn) as second:
         both = await asyncio.gather(
-            *(close_period(one, until=FEBRUARY, reference="january", now=now) for one in (database, second))
+            *(close_period(one, until=FEBRUARY, reference="january", now=now) for one in (either, second))
         )
     assert sum(period.closed for period in both) == 5
-    assert len(await closings(database)) == 5
+    assert len(await closings(either)) == 5
 
 
-async def test_an_account_that_is_being_opened_is_closed_too(database: Database) -> None:
+async def test_an_account_that_is_being_opened_is_closed_too(either: Database) -> None:
     """Whoever opens one while the period is closed has it closed as far, by one or by the other."""
-    registry = Registry(database)
+    registry = Registry(either)
     merchant = await registry.add_merchant("Shop")
     await asyncio.gather(
         *(registry.open_account(merchant.id, "RUB") for _ in range(10)),
-        close_period(database, until=FEBRUARY, reference="january", now=now),
+        close_period(either, until=FEBRUARY, reference="january", now=now),
         *(registry.open_account(merchant.id, "RUB") for _ in range(10)),
     )
-    async with database.read() as connection:
+    async with either.read() as connection:
         assert set(await connection.scalars(sa.select(accounts.c.closed_until))) == {FEBRUARY}
 
 

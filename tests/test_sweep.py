@@ -46,7 +46,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+async def database(sqlite_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    """On SQLite: most of this is decided before any statement."""
+    async with await Database.open(sqlite_url, create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def either(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    """On each engine in turn."""
     async with await Database.open(database_url, create=True) as opened:
         yield opened
 
@@ -77,17 +85,17 @@ async def stands(database: Database, account: uuid.UUID) -> tuple[list[int], dat
     return [getattr(row, bucket.value) for bucket in BUCKETS], row.next_due_at
 
 
-async def test_what_is_due_is_spendable_without_a_sweep(database: Database, clock: Clock) -> None:
+async def test_what_is_due_is_spendable_without_a_sweep(either: Database, clock: Clock) -> None:
     """At the microsecond at which it is due, and not before it, a payout may take the held sum too."""
-    (account,) = await open_accounts(database)
-    books = Books(database, clock)
+    (account,) = await open_accounts(either)
+    books = Books(either, clock)
     await books.book(Payment(account, 1000, "sold"))
     clock.moment = DUE - timedelta(microseconds=1)
     with pytest.raises(InsufficientFundsError):
         await books.book(PayoutCreate(account, 1000, "out"))
     clock.moment = DUE
     await books.book(PayoutCreate(account, 1000, "out"))
-    assert await kinds(database, account) == ["policy_set", "payment", "release", "payout_created"]
+    assert await kinds(either, account) == ["policy_set", "payment", "release", "payout_created"]
 
 
 async def test_answers_are_the_same_swept_or_not(database: Database, clock: Clock) -> None:
@@ -137,52 +145,52 @@ async def test_sweeping_twice_does_nothing(database: Database, clock: Clock) -> 
 
 @pytest.mark.parametrize("swept", [True, False])
 async def test_more_due_sums_than_one_batch_takes(
-    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, swept: bool
+    either: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, swept: bool
 ) -> None:
     """All of them are released before the command is decided, on this account and on others of the batch."""
     monkeypatch.setattr(loading, "MOST_DUE", 4)
-    opened = await open_accounts(database, 3)
-    books = Books(database, clock)
+    opened = await open_accounts(either, 3)
+    books = Books(either, clock)
     for day in range(11):
         clock.moment = START + timedelta(hours=day)
         await asyncio.gather(*(books.book(Payment(account, 1000, f"sold-{day}")) for account in opened))
     clock.moment = START + timedelta(days=20)
     if swept:
-        assert await sweep(database, clock) == Swept(accounts=3, lots=33)
+        assert await sweep(either, clock) == Swept(accounts=3, lots=33)
     await asyncio.gather(*(books.book(PayoutCreate(account, 11_000, "all")) for account in opened))
     for account in opened:
-        assert await stands(database, account) == ([0, 0, 0, 11_000], None)
-        assert (await kinds(database, account))[-1] == Kind.PAYOUT_CREATED
+        assert await stands(either, account) == ([0, 0, 0, 11_000], None)
+        assert (await kinds(either, account))[-1] == Kind.PAYOUT_CREATED
 
 
-async def test_a_due_time_that_is_stale_is_put_right(database: Database, clock: Clock) -> None:
+async def test_a_due_time_that_is_stale_is_put_right(either: Database, clock: Clock) -> None:
     """A held sum was gone before it was due: the sweep releases nothing, notes when to look next, and ends."""
-    (account,) = await open_accounts(database)
-    books = Books(database, clock)
+    (account,) = await open_accounts(either)
+    books = Books(either, clock)
     await books.book(Payment(account, 1000, "sold"))
     await books.book(Refund(account, "sold", 300, "back"))
     clock.moment = START + timedelta(days=2)
     await books.book(Payment(account, 1000, "sold later"))
-    assert (await stands(database, account))[1] == DUE  # too early: that sum is gone
-    before = await kinds(database, account)
+    assert (await stands(either, account))[1] == DUE  # too early: that sum is gone
+    before = await kinds(either, account)
     clock.moment = DUE + timedelta(days=1)
-    assert await asyncio.wait_for(sweep(database, clock), 5) == Swept(accounts=0, lots=0)
-    assert await kinds(database, account) == before
-    assert (await stands(database, account))[1] == DUE + timedelta(days=2)
+    assert await asyncio.wait_for(sweep(either, clock), 5) == Swept(accounts=0, lots=0)
+    assert await kinds(either, account) == before
+    assert (await stands(either, account))[1] == DUE + timedelta(days=2)
 
 
-async def test_what_is_due_at_once_does_not_hide_what_is_due_later(database: Database, clock: Clock) -> None:
+async def test_what_is_due_at_once_does_not_hide_what_is_due_later(either: Database, clock: Clock) -> None:
     """A payment of long ago, whose held sum is released by the next command of its batch, on an account that waits
     for another sum: that one is released in its time."""
-    (account,) = await open_accounts(database)
-    books = Books(database, clock)
+    (account,) = await open_accounts(either)
+    books = Books(either, clock)
     await books.book(Payment(account, 1000, "sold"))
     clock.moment = DUE - timedelta(days=1)
     old = Payment(account, 1000, "old", effective_at=START - timedelta(days=30))
     await asyncio.gather(books.book(old), books.book(PayoutCreate(account, 1, "in the same batch")))
     clock.moment = DUE
     await books.book(PayoutCreate(account, 1999, "all"))
-    assert (await stands(database, account))[0] == [0, 0, 0, 2000]
+    assert (await stands(either, account))[0] == [0, 0, 0, 2000]
 
 
 async def test_every_account_is_swept(database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
