@@ -40,12 +40,16 @@ MANY_BOOKED = (
 )
 #: As much as there can be, twice.
 LARGE = uuid.UUID("b3d5df06-996c-48c3-9847-348d6b580b80")
-LARGE_BOOKED = (("hold", BOUND - 1), ("hold", 1 - BOUND), ("hold", BOUND - 1), ("pending_payouts", BOUND - 1))
+LARGE_BOOKED = (("hold", BOUND - 1), ("hold", 1 - BOUND), ("hold", BOUND - 1))
+#: One payout, still pending.
+PENDING = uuid.UUID("a3d5df06-996c-48c3-9847-348d6b580b80")
+PENDING_BOOKED = (("pending_payouts", 8),)
 #: Its payouts are drawn to nothing and stay so.
 DRAWN = uuid.UUID("c3d5df06-996c-48c3-9847-348d6b580b80")
 DRAWN_BOOKED = (("pending_payouts", 9), ("pending_payouts", -9))
 #: Nothing was ever booked on it.
 EMPTY = uuid.UUID("d3d5df06-996c-48c3-9847-348d6b580b80")
+BOOKED = {MANY: MANY_BOOKED, PENDING: PENDING_BOOKED, LARGE: LARGE_BOOKED, DRAWN: DRAWN_BOOKED, EMPTY: ()}
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 REASON = 'by hand\\, "as ever"; ключ'
 
@@ -97,7 +101,7 @@ def make_old(connection: sa.Connection) -> None:
         scripts.run_env()
     writer = Writer(connection)
     writer.insert("merchants", id=MERCHANT, name="Shop", created_at=START)
-    for account, booked in ((MANY, MANY_BOOKED), (LARGE, LARGE_BOOKED), (DRAWN, DRAWN_BOOKED), (EMPTY, ())):
+    for account, booked in BOOKED.items():
         _open(writer, account, booked)
 
 
@@ -139,11 +143,12 @@ async def test_the_books_are_true_and_stand_as_before(database: Database) -> Non
     """Everything is found in order, and every account has what it had."""
     found = await verify(database)
     assert found.problems == ()
-    assert (found.accounts, found.entries, found.chains) == (4, 21, 4)
+    assert (found.accounts, found.entries, found.chains) == (5, 21, 5)
     balances = {one.id: tuple(one.buckets.values()) for one in await Registry(database).accounts()}
     assert balances == {
         MANY: (75, 20, 0, 12),
-        LARGE: (0, BOUND - 1, 0, BOUND - 1),
+        PENDING: (0, 0, 0, 8),
+        LARGE: (0, BOUND - 1, 0, 0),
         DRAWN: (0, 0, 0, 0),
         EMPTY: (0, 0, 0, 0),
     }
@@ -163,7 +168,7 @@ async def test_what_was_held_is_one_lot_a_bucket(database: Database) -> None:
         found = await connection.execute(sa.select(*pending).order_by(payouts.c.account_id))
         assert [tuple(row) for row in found] == [
             ("adj-12", 12, True, "pending", 15),
-            ("adj-4", BOUND - 1, True, "pending", 4),
+            ("adj-1", 8, True, "pending", 1),
             ("adj-1", 0, True, "cancelled", 2),
         ]
 
@@ -211,14 +216,14 @@ async def test_payouts_by_hand_become_final(database: Database) -> None:
     """What was pending is a payout like any other."""
     books = Books(database)
     await books.book(PayoutPaid(MANY, "adj-12"))
-    booked = await books.book(PayoutCancel(LARGE, "adj-4"))
-    assert booked.account.buckets[Bucket.BALANCE] == BOUND - 1
+    booked = await books.book(PayoutCancel(PENDING, "adj-1"))
+    assert booked.account.buckets[Bucket.BALANCE] == 8
     assert (await account_of(database, MANY)).buckets[Bucket.PENDING_PAYOUTS] == 0
     async with database.read() as connection:
         states = await connection.execute(sa.select(payouts.c.account_id, payouts.c.state))
         assert {row.account_id: row.state for row in states} == {
             MANY: PayoutState.PAID,
-            LARGE: PayoutState.CANCELLED,
+            PENDING: PayoutState.CANCELLED,
             DRAWN: PayoutState.CANCELLED,
         }
     assert (await verify(database)).problems == ()
