@@ -84,16 +84,18 @@ async def test_a_draw_reaches_lots_beyond_one_that_was_undone_in_the_same_job(bo
     assert drawn.account.buckets[Bucket.BALANCE] == 100
 
 
-async def test_chargebacks_that_are_booked_together_draw_on_all_reserves(books: Books, account: uuid.UUID) -> None:
-    """Each of two takes its payment's reserve, and the second then the oldest other one before the balance is short."""
-    for number in range(3):
-        await books.book(Payment(account=account, amount=100, reference=f"payment-{number}"))
-    await books.book(PayoutCreate(account=account, amount=150, reference="everything"))
+async def test_a_chargeback_draws_on_all_reserves_whatever_is_booked_beside_it(
+    books: Books, account: uuid.UUID
+) -> None:
+    """Booked together with a smaller one, a chargeback finds the reserves that it needs before the balance is short."""
+    for number, amount in enumerate((20, 100, 100, 20)):
+        await books.book(Payment(account=account, amount=amount, reference=f"payment-{number}"))
+    await books.book(PayoutCreate(account=account, amount=120, reference="everything"))
     booked = await books.book_together(
-        [Chargeback(account, f"payment-{number}", 75, f"chargeback-{number}") for number in (1, 2)]
+        [Chargeback(account, "payment-2", 100, "large"), Chargeback(account, "payment-3", 5, "small")]
     )
-    # Of 150 in reserve, 150 were taken: 75 for each, and nothing below zero.
-    assert booked[1].account.buckets[Bucket.ROLLING_RESERVE] == 0
+    # Reserved are 10, 50, 50 and 10: the large one takes its own 50, then 10 and 40; the small one 5 of its own.
+    assert booked[1].account.buckets[Bucket.ROLLING_RESERVE] == 15
     assert booked[1].account.buckets[Bucket.BALANCE] == 0
 
 
