@@ -106,3 +106,13 @@ def test_a_value_that_was_added_is_found(told: Told, column: sa.Column[Any]) -> 
         return
     with told.changed(column, rows[-1], other[column.name]):
         assert FIRST in told.accused(), rows[-1]
+
+
+def test_a_name_that_is_no_text_is_found(told: Told) -> None:
+    """SQLite keeps any bytes as text. Here they name a payout that a correction is about."""
+    if not told.on_sqlite:
+        # There text is text.
+        return
+    (row,) = (row for row in told.intruder.rows(payouts) if row["reference"] == "moved-3")
+    with told.changed(payouts.c.reference, row, StoredText(b"moved-\xad")):
+        assert FIRST in told.accused()
