@@ -8,19 +8,20 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import pytest
 from litestar.testing import TestClient
 
 from alikassa.ledger.database import Database
 from alikassa.ledger.tokens import Scope, Tokens
 from alikassa.server.operator.application import application
 from alikassa.server.settings import Settings
-from conftest import Server, start_server
+from conftest import Server, _new_postgresql_database, start_server
 
 API = "/operator/v1"
 
@@ -59,7 +60,7 @@ class Operator:
     write_token: str
     read_token: str
     token: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    database: str = ""
 
     def bearing(self, token: str) -> Operator:
         return replace(self, token=token)
@@ -101,17 +102,32 @@ async def make_tokens(database: str) -> tuple[str, str]:
 
 
 @contextmanager
-def operator_here(database: str, *, sweep_seconds: float = 3600) -> Iterator[Operator]:
-    """The API in this process, without a server."""
+def operator_here(database: str) -> Iterator[Operator]:
+    """The API in this process, without a server, and with new tokens."""
     write, read = asyncio.run(make_tokens(database))
-    settings = Settings(database, sweep_seconds=sweep_seconds)
+    with operator_again(database, write, read) as operator:
+        yield operator
+
+
+@contextmanager
+def operator_again(database: str, write: str, read: str = "") -> Iterator[Operator]:
+    """As `operator_here`, with tokens that there are."""
+    # It is swept when it begins, and not again.
+    settings = Settings(database, sweep_seconds=3600)
     with TestClient(application(settings), raise_server_exceptions=False) as client:
 
         def send(method: str, path: str, headers: Mapping[str, str], body: bytes | None, /) -> Answered:
             got = client.request(method, path, headers=dict(headers), content=body)
             return Answered(got.status_code, {k.lower(): v for k, v in got.headers.items()}, got.content)
 
-        yield Operator(send, write, read, write)
+        yield Operator(send, write, read, write, database)
+
+
+def new_database(engine: str, request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> str:
+    """The URL of an empty database, for fixtures that many tests share."""
+    if engine == "postgresql":
+        return _new_postgresql_database(request.getfixturevalue("postgresql_server"))
+    return f"sqlite:///{factory.mktemp('operator') / 'books.db'}"
 
 
 @dataclass(frozen=True)
@@ -151,7 +167,7 @@ def operator_served(folder: Path, database: str, *options: str) -> Iterator[Serv
                 connection.close()
 
         wait_until(lambda: _answers(send))
-        yield Served(server, url, Operator(send, write, read, write))
+        yield Served(server, url, Operator(send, write, read, write, database))
     finally:
         server.stop()
 

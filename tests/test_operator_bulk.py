@@ -8,16 +8,12 @@ from typing import Any
 
 import pytest
 
-from conftest import _new_postgresql_database
-from operator_server import API, Operator, operator_here
+from operator_server import API, Operator, new_database, operator_here
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def operator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('operator') / 'books.db'}"
-    else:
-        url = _new_postgresql_database(request.getfixturevalue("postgresql_server"))
+    url = new_database(request.param, request, tmp_path_factory)
     with operator_here(url) as here:
         yield here
 

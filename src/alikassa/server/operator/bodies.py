@@ -32,6 +32,14 @@ Amount = Annotated[
     Meta(
         description="Plain decimal text, up to eight decimals. A JSON number is refused.",
         examples=["93.84"],
+        extra_json_schema={"pattern": r"^[0-9]{1,18}(\.[0-9]{1,8})?$"},
+    ),
+]
+SignedAmount = Annotated[
+    str,
+    Meta(
+        description="As any amount, and with a minus what is taken away or owed.",
+        examples=["-93.84"],
         extra_json_schema={"pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,8})?$"},
     ),
 ]
@@ -248,7 +256,7 @@ class AdjustmentBody(Body, frozen=True):
     """`amount` is added to the bucket; with a minus, taken from it."""
 
     bucket: Bucket
-    amount: Amount
+    amount: SignedAmount
     reason: Reason
     overdraw: bool = False
 
@@ -300,7 +308,7 @@ class OpeningPayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OpeningBody(Body, frozen=True):
     """The four numbers from other books, and every lot and payout that the held ones consist of."""
 
-    balance: Amount
+    balance: SignedAmount
     hold: Amount = "0"
     rolling_reserve: Amount = "0"
     pending_payouts: Amount = "0"
