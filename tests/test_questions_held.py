@@ -5,15 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from alikassa.errors import InvalidInputError, InvariantError, NotFoundError
 from alikassa.ledger.commands import Adjustment, Chargeback, Opening, OpenLot, OpenPayout, Payment, SetPolicy
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket, Kind, LotKey
 from alikassa.ledger.policy import Policy
+from alikassa.ledger.questions.balance_at import balance_at
 from alikassa.ledger.questions.explain import Explanation, HeldLot, Others, explain
 from alikassa.ledger.questions.schedule import Schedule, ScheduleDay, schedule
 from alikassa.ledger.schema import lots, payouts
@@ -295,3 +298,24 @@ async def test_an_account_without_entries_has_nothing_to_explain(database: Datab
     found = await explain(database, (await open_account(database)).id)
     assert (found.balance.total, found.balance.movements, found.balance.earlier) == (0, [], Others(0, 0))
     assert (found.hold.count, found.rolling_reserve.count, found.pending_payouts.count) == (0, 0, 0)
+
+
+# Both
+
+
+async def test_lots_that_are_gone_are_not_read(sqlite_url: str) -> None:
+    """On SQLite open lots are found by their index: an account's closed ones, of years, cost nothing."""
+    asked: list[tuple[str, Any]] = []
+    async with await Database.open(sqlite_url, create=True) as database:
+        story = await tell(database)
+        engine = database._engine.sync_engine
+        event.listen(engine, "before_cursor_execute", lambda *arguments: asked.append((arguments[2], arguments[3])))
+        await planned(story)
+        await explained(story)
+        await balance_at(database, story.account.id, at=day(1), now=story.clock)
+        of_open_lots = [one for one in asked if "lots.open" in one[0] and "lots.open = 0" not in one[0]]
+        assert len(of_open_lots) >= 5
+        async with database.read() as connection:
+            for statement, parameters in of_open_lots:
+                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                assert "lots_open_idx" in str(plan.all()), statement

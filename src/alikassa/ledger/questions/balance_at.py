@@ -11,7 +11,16 @@ import msgspec
 import sqlalchemy as sa
 
 from alikassa.ledger.model import Bucket, LotKey
-from alikassa.ledger.questions.reading import find_account, in_utc, last_entry, lots_of, postings_of, summed, time_of
+from alikassa.ledger.questions.reading import (
+    find_account,
+    in_utc,
+    is_open,
+    last_entry,
+    lots_of,
+    postings_of,
+    summed,
+    time_of,
+)
 from alikassa.ledger.schema import journal_entries, lots, postings
 
 if TYPE_CHECKING:
@@ -114,7 +123,7 @@ async def _due(
     """What remained, at `at`, of lots that were due by then: of those open now, and of those that moved since."""
     columns = (lots.c.sequence, lots.c.line, lots.c.bucket, lots.c.remaining)
     due = sa.select(*columns).where(*lots_of(account), lots.c.due_at <= at)
-    found = list(await connection.execute(due.where(lots.c.open)))
+    found = list(await connection.execute(due.where(is_open)))
     if later.lots:
         named = (
             sa.select(postings.c.lot_sequence, postings.c.lot_line)

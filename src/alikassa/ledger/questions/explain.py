@@ -14,9 +14,11 @@ from alikassa.ledger import rows
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Kind, LotKey, PayoutState
 from alikassa.ledger.questions.reading import (
+    IN_ORDER_OF_RELEASE,
     Sum,
     entries_of,
     find_account,
+    is_open,
     lots_of,
     payouts_of,
     postings_of,
@@ -180,12 +182,13 @@ class _Lots:
         self._account = account
         self._limit = limit
         self._policies = policies
-        self._open = (*lots_of(account.id), lots.c.open)
+        self._open = (*lots_of(account.id), is_open)
         self._is_due = sa.func.coalesce(lots.c.due_at <= sa.literal(at, Moment), sa.false())
 
     async def sums(self) -> dict[tuple[Bucket, bool], Sum]:
         """By bucket, and whether it is due. InvariantError when lots and bucket disagree."""
-        found = await summed(self._connection, (lots.c.bucket, self._is_due), lots.c.remaining, lots, *self._open)
+        by = (lots.c.bucket, self._is_due)
+        found = await summed(self._connection, by, lots.c.remaining, lots, *self._open, in_order=IN_ORDER_OF_RELEASE)
         sums = {(bucket, due): Sum() for bucket in (Bucket.HOLD, Bucket.ROLLING_RESERVE) for due in (False, True)}
         sums |= {(Bucket(place), bool(due)): one for (place, due), one in found.items()}
         for bucket in (Bucket.HOLD, Bucket.ROLLING_RESERVE):
@@ -214,7 +217,7 @@ class _Lots:
             )
             .select_from(lots.join(journal_entries, made_by))
             .where(*self._open, *where)
-            .order_by(sa.nulls_last(lots.c.due_at), lots.c.sequence, lots.c.line)
+            .order_by(*IN_ORDER_OF_RELEASE)
             .limit(self._limit)
         )
         return [self._lot(row) for row in await self._connection.execute(statement)]

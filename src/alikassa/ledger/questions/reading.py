@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from alikassa.ledger.model import Account
 
 __all__ = [
-    *("Sum", "entries_of", "find_account", "in_utc", "last_entry", "lots_of", "payouts_of", "postings_of"),
-    *("require_limit", "summed", "time_of"),
+    *("IN_ORDER_OF_RELEASE", "Sum", "entries_of", "find_account", "in_utc", "is_open", "last_entry", "lots_of"),
+    *("payouts_of", "postings_of", "require_limit", "summed", "time_of"),
 ]
+
+#: Lots that hold something. As their index has it: SQLite does not find the index by SQLAlchemy's own `open = 1`.
+is_open: sa.ColumnElement[bool] = sa.literal_column("lots.open")
+#: The order of that index, without which SQLite would read the closed ones too.
+IN_ORDER_OF_RELEASE = (sa.nulls_last(lots.c.due_at), lots.c.sequence, lots.c.line)
 
 #: Rows that are fetched at a time: each fetch is a hop to another thread, or to the server.
 _FETCHED_TOGETHER = 2000
@@ -112,15 +117,20 @@ async def summed(
     amount: sa.ColumnElement[int],
     source: sa.FromClause,
     *where: sa.ColumnElement[bool],
+    in_order: Sequence[sa.ColumnElement[Any]] = (),
 ) -> dict[tuple[Any, ...], Sum]:
-    """The sums of `amount` by these columns. SQLite's own sums of text go through floats: there, Python adds."""
+    """The sums of `amount` by these columns. SQLite's own sums of text go through floats: there, Python adds.
+
+    `in_order` is the order in which SQLite shall read the rows, for the sake of an index.
+    """
     if connection.dialect.name == "postgresql":
         # As text: a total of many accounts may exceed what one may have, and Decimal what its context rounds to.
-        statement = sa.select(*by, sa.cast(sa.func.sum(amount), sa.Text), sa.func.count())
-        found = await connection.execute(statement.select_from(source).where(*where).group_by(*by))
+        columns = (*by, sa.cast(sa.func.sum(amount), sa.Text), sa.func.count())
+        found = await connection.execute(sa.select(*columns).select_from(source).where(*where).group_by(*by))
         return {tuple(row[:-2]): Sum(int(row[-2].replace(".", "")), row[-1]) for row in found if row[-1]}
     sums: dict[tuple[Any, ...], tuple[int, int]] = {}
-    async with connection.stream(sa.select(*by, amount).select_from(source).where(*where)) as rows:
+    statement = sa.select(*by, amount).select_from(source).where(*where).order_by(*in_order)
+    async with connection.stream(statement) as rows:
         async for part in rows.partitions(_FETCHED_TOGETHER):
             for *key, one in part:
                 total, count = sums.get(tuple(key), (0, 0))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket
-from alikassa.ledger.questions.reading import find_account, lots_of, summed, time_of
+from alikassa.ledger.questions.reading import IN_ORDER_OF_RELEASE, find_account, is_open, lots_of, summed, time_of
 from alikassa.ledger.schema import lots, policies
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ async def schedule(database: Database, account: uuid.UUID, *, now: Clock | None 
         found = await find_account(connection, account)
         at = await time_of(database, connection, now)
         zone = await _time_zone(connection, found)
-        open_lots = (*lots_of(account), lots.c.open)
-        sums = await summed(connection, (lots.c.bucket, lots.c.due_at), lots.c.remaining, lots, *open_lots)
+        by = (lots.c.bucket, lots.c.due_at)
+        here = (*lots_of(account), is_open)
+        sums = await summed(connection, by, lots.c.remaining, lots, *here, in_order=IN_ORDER_OF_RELEASE)
     by_hand, due_now = dict.fromkeys(_HELD, 0), dict.fromkeys(_HELD, 0)
     days: dict[date, dict[Bucket, int]] = {}
     counts: dict[date, int] = {}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from alikassa.errors import InvalidInputError
 from alikassa.ledger.model import BUCKETS, Bucket, JournalEntry, Kind
 from alikassa.ledger.questions.cursor import read_cursor, write_cursor
-from alikassa.ledger.questions.entries import ENTRIES, read_entries, select_entries
+from alikassa.ledger.questions.entries import ENTRIES, entries_by_reference, read_entries, select_entries
 from alikassa.ledger.questions.reading import find_account, in_utc, last_entry, postings_of, require_limit, summed
 from alikassa.ledger.rules.checks import LONGEST_REFERENCE, check_text
 from alikassa.ledger.schema import postings
@@ -19,7 +19,6 @@ from alikassa.ledger.schema import postings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
-    import sqlalchemy as sa
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from alikassa.ledger.database import Database
@@ -85,8 +84,8 @@ async def statement(
     async with database.read() as connection:
         found = await find_account(connection, account)
         period = await _period(connection, found, start, end)
-        chosen = _chosen(period, kinds, reference, position, newest=newest)
-        entries = await read_entries(connection, chosen.limit(limit + 1))
+        chosen = _Chosen(frozenset(kinds), reference, newest)
+        entries = await _entries(connection, period, chosen, position, limit + 1)
         more, entries = len(entries) > limit, entries[:limit]
         before = min((entry.sequence for entry in entries), default=period.last + 1) - 1
         lines = await _lines(connection, account, entries, before, await _stood_after(connection, period, before))
@@ -108,13 +107,13 @@ async def statement_pages(
     The cost is that of the period once, where asking for each page costs the whole period again.
     """
     start, end = _ends(start, end)
+    chosen = _Chosen(frozenset(kinds), reference)
     async with database.read() as connection:
         found = await find_account(connection, account)
         period = await _period(connection, found, start, end)
         done, balances, more = period.before, period.opening, True
         while more:
-            chosen = _chosen(period, kinds, reference, done, newest=False)
-            entries = await read_entries(connection, chosen.limit(MOST_LINES))
+            entries = await _entries(connection, period, chosen, done, MOST_LINES)
             more = len(entries) == MOST_LINES
             lines = await _lines(connection, account, entries, done, balances)
             yield _page(found, start, end, period, lines, None)
@@ -193,21 +192,30 @@ def _less(buckets: dict[Bucket, int], changes: dict[Bucket, int]) -> dict[Bucket
     return {bucket: amount - changes.get(bucket, 0) for bucket, amount in buckets.items()}
 
 
-def _chosen(
-    period: _Period, kinds: Collection[Kind], reference: str | None, position: int | None, *, newest: bool
-) -> sa.Select[Any]:
-    """The entries of the lines from `position` on."""
-    number = ENTRIES.c.sequence
+class _Chosen(msgspec.Struct):
+    """Which entries are lines, and in which order."""
+
+    kinds: frozenset[Kind]
+    reference: str | None
+    newest: bool = False
+
+
+async def _entries(
+    connection: AsyncConnection, period: _Period, chosen: _Chosen, position: int | None, most: int
+) -> list[JournalEntry]:
+    """The next lines of the period after `position`, at most so many."""
+    newest = chosen.newest
     before = period.before if newest or position is None else max(period.before, position)
     last = period.last if not newest or position is None else min(period.last, position - 1)
+    if chosen.reference is not None:
+        named = await entries_by_reference(connection, period.account, chosen.kinds or Kind, chosen.reference)
+        named = [entry for entry in named if before < entry.sequence <= last]
+        return sorted(named, key=lambda one: one.sequence, reverse=newest)[:most]
+    number = ENTRIES.c.sequence
     statement = select_entries(period.account).where(number > before, number <= last)
-    if reference is not None:
-        # With every kind named, the index of references finds it.
-        kinds = kinds or tuple(Kind)
-        statement = statement.where(ENTRIES.c.reference == reference)
-    if kinds:
-        statement = statement.where(ENTRIES.c.kind.in_([kind.value for kind in kinds]))
-    return statement.order_by(number.desc() if newest else number)
+    if chosen.kinds:
+        statement = statement.where(ENTRIES.c.kind.in_([kind.value for kind in chosen.kinds]))
+    return await read_entries(connection, statement.order_by(number.desc() if newest else number).limit(most))
 
 
 async def _stood_after(connection: AsyncConnection, period: _Period, sequence: int) -> dict[Bucket, int]:
