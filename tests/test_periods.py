@@ -7,11 +7,12 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from alikassa.errors import ConflictError, EffectiveTimeError, InvalidInputError
-from alikassa.ledger import periods
+from alikassa.ledger import periods, store
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Adjustment, ClosePeriod, Payment, SetPolicy
 from alikassa.ledger.database import Database
@@ -198,6 +199,21 @@ async def test_an_account_that_is_being_opened_is_closed_too(either: Database) -
     )
     async with either.read() as connection:
         assert set(await connection.scalars(sa.select(accounts.c.closed_until))) == {FEBRUARY}
+
+
+async def test_it_waits_for_an_account_that_is_being_opened(either: Database) -> None:
+    """Whoever has begun to open one, and saw no period closed, ends first; then that account is closed too."""
+    (account,) = await open_accounts(either, 1)
+    async with either.write() as connection:
+        found = await store.find_account(connection, account)
+        assert found is not None
+        assert await store.find_merchant(connection, found.merchant, lock=True) is not None
+        late = msgspec.structs.replace(found, id=uuid.uuid4())
+        closing = asyncio.create_task(close_period(either, until=FEBRUARY, reference="january", now=now))
+        await asyncio.sleep(0.3)
+        assert await store.insert_account(connection, late)
+    assert (await closing).closed == 2
+    assert sorted(one for one, _, _ in await closings(either)) == sorted([account, late.id])
 
 
 async def test_held_sums_due_before_the_end_are_released_before_it_is_closed(database: Database) -> None:
