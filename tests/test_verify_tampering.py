@@ -108,11 +108,17 @@ def test_a_value_that_was_added_is_found(told: Told, column: sa.Column[Any]) -> 
         assert FIRST in told.accused(), rows[-1]
 
 
-def test_a_name_that_is_no_text_is_found(told: Told) -> None:
-    """SQLite keeps any bytes as text. Here they name a payout that a correction is about."""
+@pytest.mark.parametrize("column", [accounts.c.currency, payouts.c.reference, journal_entries.c.reason], ids=str)
+def test_text_that_is_none_is_found(told: Told, column: sa.Column[Any]) -> None:
+    """SQLite keeps any bytes as text: they name what is wrong, and end no verification."""
     if not told.on_sqlite:
         # There text is text.
         return
-    (row,) = (row for row in told.intruder.rows(payouts) if row["reference"] == "moved-3")
-    with told.changed(payouts.c.reference, row, StoredText(b"moved-\xad")):
-        assert FIRST in told.accused()
+    rows = told.intruder.rows(column.table)
+    # Among the payouts is one that a correction is about.
+    for row in rows if column.table is payouts else rows[:2]:
+        with told.changed(column, row, StoredText(b"moved-\xad")):
+            found = told.verify()
+        assert (FIRST, f"A row of {column.table} cannot be read: {column.name}.") in {
+            (one.account, one.what) for one in found.problems
+        }

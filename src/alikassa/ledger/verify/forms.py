@@ -24,6 +24,16 @@ def _written_as(fits: Callable[[str], Any]) -> Callable[[Any], bool]:
     return lambda value: type(value) is str and fits(value) is not None
 
 
+def _is_text(value: Any) -> bool:
+    """Bytes that are no UTF-8 are read as surrogates."""
+    if type(value) is not str:
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _is_integer(value: Any) -> bool:
     return type(value) is int
 
@@ -34,7 +44,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "BigInteger": _is_integer,
     "Boolean": lambda value: type(value) is int and value in (0, 1),
     "LargeBinary": lambda value: type(value) is bytes,
-    "Text": lambda value: type(value) is str,
+    "Text": _is_text,
     "Amount": _written_as(_AMOUNT),
     "Moment": _written_as(_MOMENT),
     "Uuid": _written_as(_UUID),

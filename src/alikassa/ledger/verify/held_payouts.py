@@ -167,7 +167,6 @@ def _is_about(entry: JournalEntry, payout: Payout) -> bool:
             reason=entry.reason,
             metadata=msgspec.json.decode(entry.metadata, type=dict[str, str]),
         )
-        return entry.content in (told.content, msgspec.structs.replace(told, effective_at=entry.effective_at).content)
     except (ValueError, msgspec.MsgspecError):
-        # No state, no metadata, or no text at all: not what anybody was told.
         return False
+    return entry.content in (told.content, msgspec.structs.replace(told, effective_at=entry.effective_at).content)

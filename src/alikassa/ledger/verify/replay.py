@@ -129,11 +129,7 @@ class Replay:
             terms += payout_terms(payout)
         for one in policies:
             terms += policy_terms(one.version, one.policy)
-        try:
-            fits = entry_hash(self.head, entry, terms) == entry.hash
-        except UnicodeEncodeError:
-            fits = False
-        if not fits:
+        if entry_hash(self.head, entry, terms) != entry.hash:
             self.is_chained = False
             self._complain(entry.sequence, f"The hash of this {entry.kind} does not follow from what it says.")
         # What comes next is judged by itself.
