@@ -384,7 +384,7 @@ class CloseAccount(Command, frozen=True):
 
 
 class ClosePeriod(Command, frozen=True):
-    """Book nothing with effect before `until` any more."""
+    """Book nothing with effect before `until` any more. The entry itself has effect at `until`, whatever is said."""
 
     account: uuid.UUID
     until: datetime

@@ -11,9 +11,18 @@ from alikassa.ledger import rows
 from alikassa.ledger.bulk import columns_of, find_rows
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Kind, LotKey, PayoutState
-from alikassa.ledger.schema import accounts, discrepancies, journal_entries, lots, payouts, policies, postings
+from alikassa.ledger.schema import (
+    IN_ORDER_OF_RELEASE,
+    accounts,
+    discrepancies,
+    is_open,
+    journal_entries,
+    lots,
+    payouts,
+    policies,
+    postings,
+)
 from alikassa.ledger.sheet import Sheet
-from alikassa.ledger.types import Moment
 
 if TYPE_CHECKING:
     import uuid
@@ -165,24 +174,35 @@ async def _load_named_lots(
 async def _load_open_lots(connection: AsyncConnection, sheet: Sheet, wanted: OpenLots, now: datetime) -> None:
     """Open lots of a bucket in the order in which they are drawn, as many as it takes; due ones are gone by then."""
     account = sheet.account.id
-    order = [lots.c.sequence, lots.c.line]
-    if not wanted.by_age:
-        order = [sa.nulls_first(lots.c.due_at), *order]
-    statement = (
-        sa.select(lots.c.sequence, lots.c.line, lots.c.remaining)
-        .where(lots.c.lane == lane_of(account), lots.c.account_id == account)
-        .where(lots.c.open, lots.c.bucket == wanted.bucket.value)
+    found = await connection.execute(
+        sa.select(lots.c.sequence, lots.c.line, lots.c.due_at, lots.c.remaining)
+        .where(*_open_lots_of(account), lots.c.bucket == wanted.bucket.value)
         .where(sa.or_(lots.c.due_at.is_(None), lots.c.due_at > now))
-        .order_by(*order)
+        .order_by(*IN_ORDER_OF_RELEASE)
     )
+    # Sorted here: in another order than its index has, SQLite would read the closed ones too.
+    held = sorted(found, key=_by_age if wanted.by_age else _by_release)
     taken, keys = 0, []
-    async with connection.stream(statement) as found:
-        async for sequence, line, remaining in found:
-            keys.append((lane_of(account), account, sequence, line))
-            taken += remaining
-            if wanted.amount is not None and taken >= wanted.amount:
-                break
+    for sequence, line, _, remaining in held:
+        keys.append((lane_of(account), account, sequence, line))
+        taken += remaining
+        if wanted.amount is not None and taken >= wanted.amount:
+            break
     await _load_named_lots(connection, {account: sheet}, keys)
+
+
+def _by_age(row: Any) -> tuple[int, int]:
+    return row.sequence, row.line
+
+
+def _by_release(row: Any) -> tuple[bool, float, int, int]:
+    """What is held by hand comes first."""
+    at = row.due_at
+    return at is not None, 0.0 if at is None else at.timestamp(), row.sequence, row.line
+
+
+def _open_lots_of(account: uuid.UUID) -> tuple[sa.ColumnElement[bool], ...]:
+    return lots.c.lane == lane_of(account), lots.c.account_id == account, is_open
 
 
 async def _load_due(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet], now: datetime) -> None:
@@ -197,30 +217,24 @@ async def _load_due(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet],
     )
     if not due:
         return
-    here = sa.tuple_(lots.c.lane, lots.c.account_id).in_(due)
-    found = await connection.execute(
-        sa.select(lots.c.lane, lots.c.account_id, lots.c.sequence, lots.c.line)
-        .where(here, lots.c.open, lots.c.due_at <= now)
-        .order_by(lots.c.lane, lots.c.account_id, lots.c.due_at, lots.c.sequence, lots.c.line)
-        .limit(MOST_DUE + 1)
-    )
-    keys = [tuple(row) for row in found]
-    later = await connection.execute(
-        sa.select(lots.c.account_id, sa.func.min(lots.c.due_at, type_=Moment))
-        .where(here, lots.c.open, lots.c.due_at > now)
-        .group_by(lots.c.account_id)
-    )
-    for _, account in due:
-        sheets[account].later_due_at = None
-    for account, due_at in later:
-        sheets[account].later_due_at = due_at
-    if len(keys) > MOST_DUE:
-        last = keys.pop()[:2]
-        for lane, account in due:
-            if (lane, account) >= last:
-                # Whatever else is known of it, something is due now.
-                sheets[account].later_due_at = now
-                sheets[account].more_due = True
+    keys: list[tuple[Any, ...]] = []
+    for lane, account in due:
+        sheet = sheets[account]
+        left = MOST_DUE - len(keys)
+        found = await connection.execute(
+            sa.select(lots.c.sequence, lots.c.line)
+            .where(*_open_lots_of(account), lots.c.due_at <= now)
+            .order_by(lots.c.due_at, lots.c.sequence, lots.c.line)
+            .limit(left + 1)
+        )
+        here = [(lane, account, *row) for row in found]
+        keys += here[:left]
+        if len(here) > left:
+            # Whatever else is known of it, something is due now.
+            sheet.later_due_at, sheet.more_due = now, True
+            continue
+        later = sa.select(lots.c.due_at).where(*_open_lots_of(account), lots.c.due_at > now)
+        sheet.later_due_at = await connection.scalar(later.order_by(lots.c.due_at).limit(1))
     await _load_named_lots(connection, sheets, keys)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -20,6 +21,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
+    nulls_last,
 )
 
 from alikassa.ledger.types import Amount, Moment, Uuid
@@ -27,12 +30,14 @@ from alikassa.ledger.types import Amount, Moment, Uuid
 __all__ = [
     "GROWING",
     "IMMUTABLE",
+    "IN_ORDER_OF_RELEASE",
     "REVISION",
     "accounts",
     "attempts",
     "certificates",
     "closed_periods",
     "discrepancies",
+    "is_open",
     "journal_entries",
     "lots",
     "merchants",
@@ -185,6 +190,10 @@ lots = Table(
     PrimaryKeyConstraint("lane", "account_id", "sequence", "line"),
     sqlite_with_rowid=False,
 )
+#: Lots that hold something. As their index has it: SQLite does not find the index by SQLAlchemy's own `open = 1`.
+is_open: ColumnElement[bool] = literal_column("lots.open")
+#: The order of that index, without which SQLite would read the closed ones too.
+IN_ORDER_OF_RELEASE = (nulls_last(lots.c.due_at), lots.c.sequence, lots.c.line)
 Index(
     "lots_open_idx",
     *(lots.c.lane, lots.c.account_id, lots.c.due_at),

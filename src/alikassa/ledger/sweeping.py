@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from alikassa.ledger.books import Books
-from alikassa.ledger.schema import lots
+from alikassa.ledger.schema import is_open, lots
 
 if TYPE_CHECKING:
     from alikassa.clock import Clock
@@ -29,9 +29,7 @@ async def sweep(database: Database, now: Clock | None = None) -> Swept:
     async with database.read() as connection:
         at = now() if now else await database.now(connection)
         found = await connection.execute(
-            sa.select(sa.func.count(lots.c.account_id.distinct()), sa.func.count()).where(
-                lots.c.open, lots.c.due_at <= at
-            )
+            sa.select(sa.func.count(lots.c.account_id.distinct()), sa.func.count()).where(is_open, lots.c.due_at <= at)
         )
         accounts, due = found.one()
     await Books(database, now).sweep()

@@ -12,7 +12,7 @@ from alikassa.ledger import store
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Account, Bucket
 from alikassa.ledger.questions.reading import summed, time_of
-from alikassa.ledger.schema import lots
+from alikassa.ledger.schema import is_open, lots
 
 if TYPE_CHECKING:
     import uuid
@@ -52,7 +52,7 @@ async def _due(
     """What is due and not released, by account and bucket."""
     here = sa.tuple_(lots.c.lane, lots.c.account_id).in_([(lane_of(one), one) for one in accounts])
     by = (lots.c.account_id, lots.c.bucket)
-    sums = await summed(connection, by, lots.c.remaining, lots, here, lots.c.open, lots.c.due_at <= at)
+    sums = await summed(connection, by, lots.c.remaining, lots, here, is_open, lots.c.due_at <= at)
     return {(account, Bucket(bucket)): one.total for (account, bucket), one in sums.items()}
 
 

@@ -14,14 +14,13 @@ from alikassa.ledger.model import Bucket, LotKey
 from alikassa.ledger.questions.reading import (
     find_account,
     in_utc,
-    is_open,
     last_entry,
     lots_of,
     postings_of,
     summed,
     time_of,
 )
-from alikassa.ledger.schema import journal_entries, lots, postings
+from alikassa.ledger.schema import is_open, journal_entries, lots, postings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

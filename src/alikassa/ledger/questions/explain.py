@@ -14,11 +14,9 @@ from alikassa.ledger import rows
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Kind, LotKey, PayoutState
 from alikassa.ledger.questions.reading import (
-    IN_ORDER_OF_RELEASE,
     Sum,
     entries_of,
     find_account,
-    is_open,
     lots_of,
     payouts_of,
     postings_of,
@@ -26,7 +24,7 @@ from alikassa.ledger.questions.reading import (
     summed,
     time_of,
 )
-from alikassa.ledger.schema import journal_entries, lots, payouts, policies, postings
+from alikassa.ledger.schema import IN_ORDER_OF_RELEASE, is_open, journal_entries, lots, payouts, policies, postings
 from alikassa.ledger.types import Moment
 from alikassa.money import from_units
 

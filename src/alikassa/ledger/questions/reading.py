@@ -24,14 +24,9 @@ if TYPE_CHECKING:
     from alikassa.ledger.model import Account
 
 __all__ = [
-    *("IN_ORDER_OF_RELEASE", "Sum", "entries_of", "find_account", "in_utc", "is_open", "last_entry", "lots_of"),
+    *("Sum", "entries_of", "find_account", "in_utc", "last_entry", "lots_of"),
     *("payouts_of", "postings_of", "require_limit", "summed", "time_of"),
 ]
-
-#: Lots that hold something. As their index has it: SQLite does not find the index by SQLAlchemy's own `open = 1`.
-is_open: sa.ColumnElement[bool] = sa.literal_column("lots.open")
-#: The order of that index, without which SQLite would read the closed ones too.
-IN_ORDER_OF_RELEASE = (sa.nulls_last(lots.c.due_at), lots.c.sequence, lots.c.line)
 
 #: Rows that are fetched at a time: each fetch is a hop to another thread, or to the server.
 _FETCHED_TOGETHER = 2000

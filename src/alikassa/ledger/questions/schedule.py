@@ -12,8 +12,13 @@ import sqlalchemy as sa
 
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket
-from alikassa.ledger.questions.reading import IN_ORDER_OF_RELEASE, find_account, is_open, lots_of, summed, time_of
-from alikassa.ledger.schema import lots, policies
+from alikassa.ledger.questions.reading import (
+    find_account,
+    lots_of,
+    summed,
+    time_of,
+)
+from alikassa.ledger.schema import IN_ORDER_OF_RELEASE, is_open, lots, policies
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

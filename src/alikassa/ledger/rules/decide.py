@@ -94,7 +94,8 @@ def decide(command: Command, sheet: Sheet, now: datetime) -> Draft | JournalEntr
     decided = _RULES[kind](command, sheet, now)
     if isinstance(decided, JournalEntry):
         return decided
-    if command.effective_at is not None:
+    # A closed period's entry says by it until when: nothing else in the journal does.
+    if command.effective_at is not None and kind is not Kind.PERIOD_CLOSED:
         decided.effective_at = command.effective_at
     _check_bounds(decided, sheet)
     return decided

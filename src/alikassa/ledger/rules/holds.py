@@ -55,7 +55,9 @@ def release_by_hand(command: HoldRelease | ReserveRelease, sheet: Sheet, _: date
     if command.lot is not None:
         found = sheet.lots.get(command.lot)
         if found is None or found.bucket is not bucket:
-            raise NotFoundError(f"The account has no lot {command.lot} in {bucket}.", remedy="List them: alikassa books explain")
+            raise NotFoundError(
+                f"The account has no lot {command.lot} in {bucket}.", remedy="List them: alikassa books explain"
+            )
         lots = [found]
     else:
         named = (Kind.PAYMENT, command.payment or "") if command.hold is None else (Kind.HOLD_PLACED, command.hold)
