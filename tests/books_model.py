@@ -41,7 +41,6 @@ class ModelBooks:
             "closed_until": None,
             "discrepancies": [],
             "moved": False,
-            "system": {},
         }
 
     def numbers(self, account: uuid.UUID) -> dict[str, int]:
@@ -122,7 +121,7 @@ def _copied(account: Row) -> Row:
     """An account that can be changed without changing this one."""
     rows = {name: {key: dict(row) for key, row in account[name].items()} for name in ("payouts", "entries")}
     lists = {name: [dict(row) for row in account[name]] for name in ("lots", "discrepancies")}
-    return {**account, **rows, **lists, "system": dict(account["system"])}
+    return {**account, **rows, **lists}
 
 
 def _next_moment(account: Row, now: datetime) -> datetime:
@@ -215,7 +214,7 @@ def _note(account: Row, contradiction: tuple[str, str, str], now: datetime) -> N
     """A discrepancy: opened once, then counted while it is open."""
     payout, state, claimed = contradiction
     for one in account["discrepancies"]:
-        if one["open"] and (one["payout"], one["claimed"]) == (payout, claimed):
+        if one["closed_sequence"] is None and (one["payout"], one["claimed"]) == (payout, claimed):
             one["times"] += 1
             one["last_at"] = max(now, one["last_at"])
             return
@@ -226,6 +225,6 @@ def _note(account: Row, contradiction: tuple[str, str, str], now: datetime) -> N
     while now in there:
         now += _TICK
     account["discrepancies"].append(
-        {"payout": payout, "state": state, "claimed": claimed, "times": 1, "open": True, "opened_at": now}
-        | {"last_at": now}
+        {"payout": payout, "state": state, "claimed": claimed, "times": 1, "closed_sequence": None}
+        | {"opened_at": now, "last_at": now}
     )

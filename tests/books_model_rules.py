@@ -28,9 +28,8 @@ class Refused(Exception):  # noqa: N818 - the word of the books
         self.discrepancy = discrepancy
 
 
-def _system(account: Row, entry: Row, name: str, amount: int) -> None:
+def _system(entry: Row, name: str, amount: int) -> None:
     entry["moved"][f"system:{name}"] = entry["moved"].get(f"system:{name}", 0) + amount
-    account["system"][name] = account["system"].get(name, 0) + amount
 
 
 def _make_lot(account: Row, entry: Row, bucket: str, amount: int, due: datetime | None, **more: object) -> None:
@@ -96,8 +95,8 @@ def _payment(account: Row, command: c.Payment, entry: Row, now: datetime) -> Non
     for bucket, amount, days in (("hold", hold, policy.hold_days), ("rolling_reserve", reserve, policy.reserve_days)):
         _make_lot(account, entry, bucket, amount, due_at(policy, entry["effective_at"], days), payment=payment)
     account["balance"] += gross - fee - reserve - hold
-    _system(account, entry, "clearing", -gross)
-    _system(account, entry, "fees", fee)
+    _system(entry, "clearing", -gross)
+    _system(entry, "fees", fee)
 
 
 def due_at(policy: Policy, effective_at: datetime, days: int) -> datetime:
@@ -140,7 +139,7 @@ def _refund(account: Row, command: c.Refund, entry: Row, now: datetime) -> None:
     if command.amount > available:
         raise _short("balance", command.amount, available)
     account["balance"] -= _draw(own, command.amount)
-    _system(account, entry, "clearing", command.amount)
+    _system(entry, "clearing", command.amount)
 
 
 def _chargeback(account: Row, command: c.Chargeback, entry: Row, now: datetime) -> None:
@@ -150,7 +149,7 @@ def _chargeback(account: Row, command: c.Chargeback, entry: Row, now: datetime) 
     account["balance"] -= from_balance
     reserves = [lot for lot in account["lots"] if lot["bucket"] == "rolling_reserve"]
     account["balance"] -= _draw(reserves, rest - from_balance)
-    _system(account, entry, "clearing", command.amount)
+    _system(entry, "clearing", command.amount)
 
 
 def _chargeback_reversal(account: Row, command: c.ChargebackReversal, entry: Row, now: datetime) -> None:
@@ -159,7 +158,7 @@ def _chargeback_reversal(account: Row, command: c.ChargebackReversal, entry: Row
         raise Refused("ConflictError")
     chargeback["reversed"] = True
     account["balance"] += chargeback["command"].amount
-    _system(account, entry, "clearing", -chargeback["command"].amount)
+    _system(entry, "clearing", -chargeback["command"].amount)
 
 
 # By hand
@@ -198,13 +197,13 @@ def _fee(account: Row, command: c.Fee, entry: Row, now: datetime) -> None:
     account["balance"] -= command.amount
     entry["undo"].append(("balance", None, -command.amount))
     entry["against"] = "fees"
-    _system(account, entry, "fees", command.amount)
+    _system(entry, "fees", command.amount)
 
 
 def _adjustment(account: Row, command: c.Adjustment, entry: Row, now: datetime) -> None:
     amount, undo = command.amount, entry["undo"]
     entry["against"] = "adjustments"
-    _system(account, entry, "adjustments", -amount)
+    _system(entry, "adjustments", -amount)
     if command.bucket == "balance":
         if amount < 0 and not command.overdraw:
             _must_have(account, -amount)
@@ -265,7 +264,7 @@ def _reversal(account: Row, command: c.Reversal, entry: Row, now: datetime) -> N
             lot["left"] -= amount
         else:
             _undo_payout(account["payouts"][which], amount, undone, entry)
-        _system(account, entry, undone["against"], amount)
+        _system(entry, undone["against"], amount)
 
 
 def _undo_payout(payout: Row, amount: int, undone: Row, entry: Row) -> None:
@@ -292,7 +291,7 @@ def _opening(account: Row, command: c.Opening, entry: Row, now: datetime) -> Non
     for payout in command.payouts:
         _make_payout(account, entry, payout.reference, payout.amount, payout.fee, by_hand=False)
     numbers = (command.balance, command.hold, command.rolling_reserve, command.pending_payouts)
-    _system(account, entry, "opening", -sum(numbers))
+    _system(entry, "opening", -sum(numbers))
 
 
 # Payouts
@@ -309,7 +308,7 @@ def _payout_create(account: Row, command: c.PayoutCreate, entry: Row, now: datet
     _must_have(account, command.amount + command.fee)
     account["balance"] -= command.amount + command.fee
     _make_payout(account, entry, command.reference, command.amount, command.fee, by_hand=False)
-    _system(account, entry, "fees", command.fee)
+    _system(entry, "fees", command.fee)
 
 
 def _payout(account: Row, reference: str) -> Row:
@@ -343,8 +342,8 @@ def _payout_correct(account: Row, command: c.PayoutCorrect, entry: Row, now: dat
         raise Refused("PayoutStateError", payout["state"], str(command.to))
     _bring(account, payout, str(command.to), entry)
     for one in account["discrepancies"]:
-        if one["payout"] == command.payout and one["open"]:
-            one["open"] = False
+        if one["payout"] == command.payout and one["closed_sequence"] is None:
+            one["closed_sequence"] = entry["sequence"]
 
 
 def _bring(account: Row, payout: Row, state: str, entry: Row) -> None:
@@ -360,8 +359,8 @@ def _bring(account: Row, payout: Row, state: str, entry: Row) -> None:
     }
     was, is_ = places[payout["state"]], places[state]
     account["balance"] += is_[0] - was[0]
-    _system(account, entry, "fees", is_[1] - was[1])
-    _system(account, entry, "payouts", is_[2] - was[2])
+    _system(entry, "fees", is_[1] - was[1])
+    _system(entry, "payouts", is_[2] - was[2])
     payout["state"], payout["entry"] = state, entry
 
 
@@ -372,16 +371,11 @@ def _set_policy(account: Row, command: c.SetPolicy, entry: Row, now: datetime) -
     account["policy"] = command.policy
 
 
-def _freeze(account: Row, command: c.Freeze, entry: Row, now: datetime) -> None:
-    if account["state"] != "open":
+def _freeze(account: Row, command: c.Freeze | c.Unfreeze, entry: Row, now: datetime) -> None:
+    from_, to = ("open", "frozen") if isinstance(command, c.Freeze) else ("frozen", "open")
+    if account["state"] != from_:
         raise Refused("AccountStateError", account["state"])
-    account["state"] = "frozen"
-
-
-def _unfreeze(account: Row, command: c.Unfreeze, entry: Row, now: datetime) -> None:
-    if account["state"] != "frozen":
-        raise Refused("AccountStateError", account["state"])
-    account["state"] = "open"
+    account["state"] = to
 
 
 def _close_account(account: Row, command: c.CloseAccount, entry: Row, now: datetime) -> None:
@@ -396,8 +390,7 @@ def _close_period(account: Row, command: c.ClosePeriod, entry: Row, now: datetim
     if command.until > now or (last is not None and command.until <= last):
         raise Refused("EffectiveTimeError")
     account["closed_until"] = command.until
-    if command.effective_at is None:
-        entry["effective_at"] = command.until
+    entry["effective_at"] = command.until
 
 
 RULES: dict[type, Callable[..., Row | None]] = {
@@ -420,7 +413,7 @@ RULES: dict[type, Callable[..., Row | None]] = {
     c.Opening: _opening,
     c.SetPolicy: _set_policy,
     c.Freeze: _freeze,
-    c.Unfreeze: _unfreeze,
+    c.Unfreeze: _freeze,
     c.CloseAccount: _close_account,
     c.ClosePeriod: _close_period,
 }

@@ -14,6 +14,7 @@ from alikassa.ledger.books import Books
 from alikassa.ledger.commands import (
     Adjustment,
     Chargeback,
+    ClosePeriod,
     Payment,
     PayoutCancel,
     PayoutCorrect,
@@ -27,6 +28,7 @@ from alikassa.ledger.model import Bucket, Kind, PayoutState
 from alikassa.ledger.policy import Policy
 from alikassa.ledger.registry import Registry
 from alikassa.ledger.schema import discrepancies
+from alikassa.ledger.verify import verify
 from alikassa.money import BOUND
 
 pytestmark = pytest.mark.anyio
@@ -132,3 +134,14 @@ async def test_what_is_held_always_has_room_in_the_balance(books: Books, account
     clock.at += timedelta(days=11)
     drawn = await books.book(Adjustment(account, Bucket.BALANCE, -most, "out", "a test"))
     assert set(drawn.account.buckets.values()) == {0}
+
+
+async def test_a_closed_period_is_in_the_journal_whatever_else_is_said(
+    database: Database, books: Books, account: uuid.UUID, clock: Clock
+) -> None:
+    """Asked for with another effective time, the entry still says when the period ends: it is verified by that."""
+    until = clock.at - timedelta(days=2)
+    command = ClosePeriod(account, until, "close", effective_at=clock.at - timedelta(days=1))
+    closed = await books.book(command)
+    assert closed.entry.effective_at == closed.account.closed_until == until
+    assert not (await verify(database)).problems
