@@ -115,10 +115,10 @@ def _decide(command: Command, sheets: dict[uuid.UUID, Sheet], now: datetime) -> 
         _release(sheet, now)
         entry = rules.earlier(command, sheet)
         if entry is not None:
-            return Booked(entry, sheet.account, repeated=True)
+            return Booked(entry, sheet.answered(now), repeated=True)
         draft = rules.decide(command, sheet, now)
         if isinstance(draft, JournalEntry):
-            return Booked(draft, sheet.account, repeated=True)
+            return Booked(draft, sheet.answered(now), repeated=True)
         entry = sheet.book(
             draft,
             kind=kind,
@@ -134,7 +134,7 @@ def _decide(command: Command, sheets: dict[uuid.UUID, Sheet], now: datetime) -> 
         return error
     except AlikassaError as error:
         return error
-    return Booked(entry, sheet.account, repeated=False)
+    return Booked(entry, sheet.answered(now), repeated=False)
 
 
 def _release(sheet: Sheet, now: datetime) -> None:

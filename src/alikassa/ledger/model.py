@@ -251,7 +251,7 @@ class Discrepancy(msgspec.Struct, frozen=True, gc=False):
 
 
 class Booked(msgspec.Struct, frozen=True):
-    """A committed entry, and the account as it stands now.
+    """A committed entry, and the account as a balance request is told it now: what is due is in its balance.
 
     `repeated`: the entry had been booked before, by the same command; others may have followed it.
     """

@@ -121,6 +121,19 @@ class Sheet:
     def has_changed(self) -> bool:
         return self.account is not self.before or bool(self.discrepancies_seen)
 
+    def answered(self, now: datetime) -> Account:
+        """The account as a balance request is told it: a sum that was held from a payment of long ago may be due
+        as soon as it is booked."""
+        next_due_at = self.account.next_due_at
+        if next_due_at is None or next_due_at > now:
+            return self.account
+        buckets = dict(self.account.buckets)
+        for lot in self.lots.values():
+            if lot.due_at is not None and lot.due_at <= now:
+                buckets[lot.bucket] -= lot.remaining
+                buckets[Bucket.BALANCE] += lot.remaining
+        return msgspec.structs.replace(self.account, buckets=buckets)
+
     def copy(self) -> Sheet:
         """A sheet of its own, to try on what may have to be undone."""
         other = copy(self)

@@ -12,7 +12,7 @@ from alikassa.cli.output import message, print_json, print_records
 if TYPE_CHECKING:
     from alikassa.ledger.commands import Command
     from alikassa.ledger.database import Database
-    from alikassa.ledger.model import Account, Booked, Lot, LotKey
+    from alikassa.ledger.model import Account, Booked, JournalEntry, Lot, LotKey
 
 __all__ = ["book"]
 
@@ -26,7 +26,8 @@ def book(command: Command, database: str, *, as_json: bool) -> None:
     from alikassa.ledger.books import Books
 
     async def work(opened: Database) -> tuple[Booked, dict[LotKey, Lot]]:
-        return await _with_lots(opened, await Books(opened).book(command))
+        booked = await Books(opened).book(command)
+        return booked, await _made(opened, booked.entry)
 
     try:
         booked, lots = on_database(database, work)
@@ -48,30 +49,16 @@ def _print_numbers(account: Account) -> None:
     print_records([{"currency": account.currency, **numbers}], as_json=False, empty="", right=list(numbers))
 
 
-async def _with_lots(database: Database, booked: Booked) -> tuple[Booked, dict[LotKey, Lot]]:
-    """The held sums that the entry made, which know when they are released; what is due already is in the balance.
-
-    Only sums that the entry made itself can be due: it took effect that long ago. Others were released before it.
-    """
-    from msgspec.structs import replace
-
+async def _made(database: Database, entry: JournalEntry) -> dict[LotKey, Lot]:
+    """The held sums that the entry made, which know when they are released."""
     from alikassa.ledger import rows
     from alikassa.ledger.bulk import columns_of, find_rows
     from alikassa.ledger.ids import lane_of
-    from alikassa.ledger.model import Bucket
     from alikassa.ledger.schema import lots
 
-    entry, buckets = booked.entry, dict(booked.account.buckets)
     if not any(posting.lot is not None and posting.lot.sequence == entry.sequence for posting in entry.postings):
-        return booked, {}
+        return {}
     keys = columns_of(lots, "lane", "account_id", "sequence")
     async with database.read() as connection:
-        now = await database.now(connection)
-        wanted = [(lane_of(entry.account), entry.account, entry.sequence)]
-        found = await find_rows(connection, keys, wanted, rows.LOT)
-    made = {lot.key: lot for _, lot in map(rows.lot, found)}
-    for lot in made.values():
-        if lot.due_at is not None and lot.due_at <= now:
-            buckets[lot.bucket] -= lot.remaining
-            buckets[Bucket.BALANCE] += lot.remaining
-    return replace(booked, account=replace(booked.account, buckets=buckets)), made
+        found = await find_rows(connection, keys, [(lane_of(entry.account), entry.account, entry.sequence)], rows.LOT)
+    return {lot.key: lot for _, lot in map(rows.lot, found)}
