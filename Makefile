@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test check bench ci lock clean
+.PHONY: setup demo test test-long check bench ci lock clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,10 @@ demo: setup
 
 test: setup
 	@$(BIN)/pytest -n 2
+
+# Hundreds of kills, and twenty times as many random commands.
+test-long: setup
+	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_books_stateful.py
 
 check: setup
 	$(BIN)/ruff check .
