@@ -53,6 +53,7 @@ POLICIES = (
         clock_start=ClockStart.DAY_END,
     ),
     Policy(hold_percent=50 * _PERCENT, hold_days=0, reserve_percent=100 * _PERCENT, reserve_days=5),
+    Policy(hold_percent=20 * _PERCENT, hold_days=4, reserve_percent=1, reserve_days=1, time_zone="Europe/Berlin"),
 )
 
 _JUMPS = [0, 1e-6, 1, 3600, 86400, 3 * 86400, 10 * 86400, 40 * 86400, -1e-6, -1, -86400, -5 * 86400]

@@ -100,10 +100,14 @@ def _payment(account: Row, command: c.Payment, entry: Row, now: datetime) -> Non
 
 
 def due_at(policy: Policy, effective_at: datetime, days: int) -> datetime:
-    """When a payment's lot falls due; a local day ends with the first instant of a later date."""
-    if policy.clock_start == "payment":
-        return effective_at + timedelta(days=days)
+    """When a payment's lot falls due: at the same hour by its zone's clocks, or at the end of a local day.
+
+    That is the first instant of a later date.
+    """
     zone = ZoneInfo(policy.time_zone)
+    if policy.clock_start == "payment":
+        by_the_clock = effective_at.astimezone(zone).replace(tzinfo=None) + timedelta(days=days)
+        return by_the_clock.replace(tzinfo=zone).astimezone(UTC)
     day = effective_at.astimezone(zone).date() + timedelta(days=days)
     before = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(days=1)
     after = before + timedelta(days=3)
