@@ -100,6 +100,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def account(served: Served) -> str:
     """The uuid of an account with something on it."""
     account = served.operator.open_account()
+    served.operator.done(f"{account}/policy_set", {"policy": {"hold_percent": "5", "hold_days": 9}, "reference": "t"})
     served.operator.done(f"{account}/payment", {"amount": "10", "reference": "order-1"})
     return account.rpartition("/")[2]
 

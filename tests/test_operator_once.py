@@ -78,7 +78,7 @@ def test_ten_at_once_are_booked_once(operator: Operator, key: str) -> None:
 
 
 def test_a_key_names_one_request(operator: Operator, key: str) -> None:
-    """Another body, address, account or a bulk under the same key is a conflict, and nothing is booked."""
+    """Another body, address or account under the same key is a conflict, and nothing is booked."""
     account, other = operator.open_account(), operator.open_account()
     body = {"amount": "5", "reference": "order-1"}
     operator.post(f"{account}/payment", body, key=key)

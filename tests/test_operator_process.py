@@ -17,9 +17,17 @@ from operator_server import API, Served, operator_served, wait_until
 BALANCE = "/v1/account/balance"
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """For tests that leave it running."""
+    folder = tmp_path_factory.mktemp("shared")
+    with operator_served(folder, f"sqlite:///{folder / 'books.db'}", "--sweep-seconds", "0.2") as both:
+        yield both
+
+
 @pytest.fixture
 def served(sqlite_url: str, tmp_path: Path) -> Iterator[Served]:
-    with operator_served(tmp_path, sqlite_url, "--sweep-seconds", "0.2") as both:
+    with operator_served(tmp_path, sqlite_url) as both:
         yield both
 
 
@@ -44,31 +52,29 @@ def is_away(served: Served) -> bool:
     return False
 
 
-def test_each_port_has_its_own_api(served: Served) -> None:
+def test_each_port_has_its_own_api(shared: Served) -> None:
     """The operator's address is on the operator's port alone, the merchants' on theirs; the log, JSON alone,
     names both URLs and no token."""
-    assert served.operator.get("/merchants").status == 200
-    assert served.server.request("GET", f"{API}/merchants")[0] == 404
-    assert served.operator.ask("POST", BALANCE, b"{}", content_type="application/json").status == 404
-    assert served.server.request("GET", BALANCE)[0] == 405
-    log = served.server.log()
-    assert log.index(f'"url": "{served.server.url}"') < log.index(f'"url": "{served.url}"')
-    assert served.server.stop() == 0
-    assert is_away(served)
-    assert all(line.startswith("{") and line.endswith("}") for line in served.server.log().splitlines())
-    assert not any(token in served.server.log() for token in (served.operator.read_token, served.operator.write_token))
+    assert shared.operator.get("/merchants").status == 200
+    assert shared.server.request("GET", f"{API}/merchants")[0] == 404
+    assert shared.operator.ask("POST", BALANCE, b"{}", content_type="application/json").status == 404
+    assert shared.server.request("GET", BALANCE)[0] == 405
+    log = shared.server.log()
+    assert log.index(f'"url": "{shared.server.url}"') < log.index(f'"url": "{shared.url}"')
+    assert all(line.startswith("{") and line.endswith("}") for line in shared.server.log().splitlines())
+    assert not any(token in shared.server.log() for token in (shared.operator.read_token, shared.operator.write_token))
 
 
-def test_what_is_due_is_swept(served: Served) -> None:
+def test_what_is_due_is_swept(shared: Served) -> None:
     """A hold that has run out is released in the books, though nobody asks or books."""
-    account = served.operator.open_account()
+    account = shared.operator.open_account()
     terms = {"hold_percent": "50", "hold_days": 1}
     at = {"effective_at": "2020-01-01T00:00:00Z"}
-    served.operator.done(f"{account}/policy_set", {"policy": terms, "reference": "terms", **at})
-    served.operator.done(f"{account}/payment", {"amount": "10", "reference": "order-1", **at})
+    shared.operator.done(f"{account}/policy_set", {"policy": terms, "reference": "terms", **at})
+    shared.operator.done(f"{account}/payment", {"amount": "10", "reference": "order-1", **at})
 
     def released() -> bool:
-        lines = served.operator.get(f"{account}/statement?kinds=release").json["lines"]
+        lines = shared.operator.get(f"{account}/statement?kinds=release").json["lines"]
         return [line["changes"] for line in lines] == [{"balance": "5.00000000", "hold": "-5.00000000"}]
 
     wait_until(released)

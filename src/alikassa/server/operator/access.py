@@ -115,6 +115,6 @@ class Access:
 
     async def close(self) -> None:
         """Waits for what is being written down."""
-        await asyncio.gather(*self._notes)
+        await asyncio.gather(*self._notes, return_exceptions=True)
         if self._reading is not None:
             await self._reading

@@ -11,7 +11,7 @@ from msgspec import Meta
 from alikassa.ledger.attempts import Answer
 from alikassa.ledger.model import AccountState, Bucket, Kind, SystemAccount
 from alikassa.money import from_units
-from alikassa.server.operator.bodies import Moment
+from alikassa.server.operator.fields import Moment
 
 if TYPE_CHECKING:
     from alikassa.ledger.model import Account, Booked, JournalEntry

@@ -16,6 +16,7 @@ from alikassa.ledger.reader import AccountReader, reader_for
 from alikassa.ledger.tokens import Tokens
 from alikassa.server.operator.access import Access
 from alikassa.server.operator.log import OperatorLog
+from alikassa.server.operator.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,8 +36,8 @@ class Desk:
     reader: AccountReader
     access: Access
     log: OperatorLog
-    #: Merchants, certificates and accounts are registered one after the other.
-    registering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Requests under one Idempotency-Key take turns.
+    turns: Turns = field(default_factory=Turns)
     #: Reading all of the books is for one at a time.
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
 

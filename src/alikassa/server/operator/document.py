@@ -42,12 +42,14 @@ _MEANINGS = {
     500: "A defect of the server's.",
     503: "Not now: try again after Retry-After seconds.",
 }
+_HEADERS = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 503: "Retry-After"}
 _DESCRIPTION = """The books of merchants' accounts: booking, registering and asking.
 
 Amounts are strings, so that no program rounds them: plain decimals in, eight decimals out. Times are ISO 8601 with
 their zone. `POST /accounts/{account}/{kind}` books a journal entry of that kind; its `reference` names the event, once
 for its account and kind, and the same command again gives the same entry (200 in place of 201). `Idempotency-Key`
-names one attempt: its answer, refusals by the books included, is given again for 24 hours."""
+names one attempt: its answer, refusals by the books included, is given again for 24 hours, with the header
+`Idempotent-Replayed: true`. Whatever is not done is answered in one shape, `Refusal`."""
 
 _KEY = {
     "name": "Idempotency-Key",
@@ -112,7 +114,10 @@ def _operation(
 
 
 def _response(status: int, schema: Any) -> dict[str, Any]:
-    return {"description": _MEANINGS[status], "content": {_JSON: {"schema": schema}}}
+    response = {"description": _MEANINGS[status], "content": {_JSON: {"schema": schema}}}
+    if status in _HEADERS:
+        response["headers"] = {_HEADERS[status]: {"required": True, "schema": {"type": "string"}}}
+    return response
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:

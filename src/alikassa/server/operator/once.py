@@ -53,7 +53,8 @@ class Once(msgspec.Struct, frozen=True):
 
     def attempt(self, render: Callable[[Booked | Exception], Answer], part: int | None = None) -> Attempt:
         """The attempt; of a bulk's, the one that is its command number `part`."""
-        key = self.key if part is None else f"{self.key}/{part}"
+        # No caller's key has this sign in it.
+        key = self.key if part is None else f"{self.key}·{part}"
         # By the key, not by the account: used for another account, it has to be found all the same.
         lane = hashlib.sha256(self.token.bytes + self.key.encode()).digest()[0] % LANES
         return Attempt(lane, self.token, key, self.request, render)
@@ -100,8 +101,7 @@ async def register(
         return Reply(render(await work(Registry(desk.database))))
     attempt = once.attempt(_rendered)
     key = attempt.lane, attempt.token, attempt.key
-    # One after the other: else two that carry the same key would both find it free.
-    async with desk.registering, desk.database.write() as connection:
+    async with desk.database.write() as connection:
         now = clock.now()
         known = await find_answers(connection, [attempt])
         kept = known[key].again(attempt, now) if key in known else None

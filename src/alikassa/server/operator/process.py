@@ -71,9 +71,7 @@ class OperatorProcess:
 
 
 def _run(settings: Settings, address: str, port: int) -> None:
-    # Until the web server has handlers of its own, a signal must end this process, not call the parent's.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    _end_at_signals()
     configure_logging()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     server = web_server(
@@ -90,7 +88,16 @@ def _run(settings: Settings, address: str, port: int) -> None:
     server.serve(target_loader=cast("Any", partial(_load, settings)), wrap_loader=False)
 
 
+def _end_at_signals() -> None:
+    """Until the web server has handlers of this process's own: what it inherited are its parent's, which would let
+    the signal pass."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _load(settings: Settings) -> Any:
+    # Loading takes a while, and a stop may come before it is done.
+    _end_at_signals()
     # In the worker alone: the framework is not for the processes that only watch.
     from alikassa.server.operator.application import application
 

@@ -17,7 +17,7 @@ from alikassa.ledger.questions.schedule import Schedule, schedule
 from alikassa.ledger.questions.statement import MOST_LINES, Statement, statement
 from alikassa.ledger.questions.trial_balance import TrialBalance, trial_balance
 from alikassa.server.operator.answers import encode
-from alikassa.server.operator.bodies import Moment, utc
+from alikassa.server.operator.fields import Moment, utc
 from alikassa.server.operator.routing import NoQuery, Question, asking
 from alikassa.server.operator.shapes import wire, wire_type
 

@@ -13,7 +13,7 @@ from alikassa.ledger.model import Account, Certificate, CertificateState, Mercha
 from alikassa.ledger.registry import Registry
 from alikassa.protocol.certificates import load_public_key
 from alikassa.server.operator.answers import AccountAnswer, account_answer
-from alikassa.server.operator.bodies import Moment
+from alikassa.server.operator.fields import Moment
 from alikassa.server.operator.once import Reply, register
 from alikassa.server.operator.routing import Asked, NoBody, NoQuery, Question, answer, asking, doing
 

@@ -110,8 +110,11 @@ def doing(
                 decoded = decoder.decode(raw or (b"{}" if empty else raw))
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise malformed(error) from None
-            once = None if key is None else Once.of(token.id, key, request.method, request.scope["path"], raw)
-            return _response(await work(Asked(desk, request.path_params, decoded, once)))
+            if key is None:
+                return _response(await work(Asked(desk, request.path_params, decoded, None)))
+            once = Once.of(token.id, key, request.method, request.scope["path"], raw)
+            async with desk.turns.take((token.id, key)):
+                return _response(await work(Asked(desk, request.path_params, decoded, once)))
 
         name = f"do {path}"
         return post(path, name=name, opt={"contract": contract})(handler)

@@ -19,7 +19,7 @@ from msgspec import Meta
 from alikassa.ledger.model import Bucket, JournalEntry, LotKey, SystemAccount
 from alikassa.money import from_units
 from alikassa.server.operator.answers import Decimals, EntryAnswer, Place, entry_answer
-from alikassa.server.operator.bodies import Moment
+from alikassa.server.operator.fields import Moment
 
 __all__ = ["wire", "wire_type"]
 
