@@ -158,7 +158,7 @@ USAGE_ERRORS: list[tuple[str, tuple[str, ...], str]] = [
     ("payment record", ("--amount", "-5", "--reference", "n"), "above 0"),
     ("payment record", ("--amount", "1"), "--reference"),
     ("payment record", ("--amount", "1", "--reference", "two\nlines"), "reference"),
-    ("payment record", (*PAYMENT, "--effective-at", "2026-01-31T12:00:00"), "no time zone"),
+    ("payment record", (*PAYMENT, "--effective-at", "2026-01-31T12:00:00"), "with its zone"),
     ("payment record", (*PAYMENT, "--effective-at", "yesterday"), "'yesterday' is not a time"),
     ("payment record", (*PAYMENT, "--effective-at", "0001-01-01T00:00:00+14:00"), "is not a time"),
     ("payment record", (*PAYMENT, "--metadata", "shop"), "no '='"),

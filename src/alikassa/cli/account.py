@@ -9,7 +9,6 @@ import typer
 
 from alikassa.cli.commands.booking import book
 from alikassa.cli.commands.options import (
-    AccountArgument,
     EffectiveAtOption,
     MetadataOption,
     OverdrawOption,
@@ -20,7 +19,12 @@ from alikassa.cli.commands.options import (
 )
 from alikassa.cli.commands.records import account_record
 from alikassa.cli.on_database import on_database
-from alikassa.cli.options import DatabaseOption, JsonOption, parse_uuid
+from alikassa.cli.options import (
+    AccountArgument,
+    DatabaseOption,
+    JsonOption,
+    parse_uuid,
+)
 from alikassa.cli.output import message, print_id, print_json, print_records
 
 __all__ = ["app"]

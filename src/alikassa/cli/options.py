@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    import uuid
-
-__all__ = ["DatabaseOption", "DigestChoice", "JsonOption", "KeysOption", "PurposeChoice", "parse_uuid"]
+__all__ = [
+    "AccountArgument",
+    "DatabaseOption",
+    "DigestChoice",
+    "JsonOption",
+    "KeysOption",
+    "PurposeChoice",
+    "parse_account",
+    "parse_uuid",
+]
 
 
 class DigestChoice(StrEnum):
@@ -48,7 +55,6 @@ KeysOption = Annotated[
 def parse_uuid(text: str, what: str) -> uuid.UUID:
     """A uuid given on the command line; InvalidInputError when it is none."""
     import re
-    import uuid
 
     from alikassa.errors import InvalidInputError
 
@@ -57,3 +63,12 @@ def parse_uuid(text: str, what: str) -> uuid.UUID:
             f"{text[:64]!r} is not the id of {what}.", remedy="Write a uuid: 8-4-4-4-12 hexadecimal digits."
         )
     return uuid.UUID(text)
+
+
+def parse_account(text: str) -> uuid.UUID:
+    return parse_uuid(text, "an account")
+
+
+AccountArgument = Annotated[
+    uuid.UUID, typer.Argument(metavar="ACCOUNT", parser=parse_account, help="The account's uuid.")
+]

@@ -8,11 +8,11 @@ import re
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from alikassa.clock import parse_moment
 from alikassa.errors import AlikassaError, AmountError, InvalidInputError
 from alikassa.ledger.commands import Opening, OpenLot, OpenPayout
 from alikassa.ledger.model import BUCKETS, HELD, Bucket
@@ -22,9 +22,10 @@ from alikassa.money import from_units, to_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
-__all__ = ["COLUMNS", "ITEMS", "LARGEST", "ImportProblemsError", "Problems", "Record", "parse_moment", "read_openings"]
+__all__ = ["COLUMNS", "ITEMS", "LARGEST", "ImportProblemsError", "Problems", "Record", "read_openings"]
 
 #: Bytes that a file may have.
 LARGEST = 64 * 1024 * 1024
@@ -112,21 +113,6 @@ def read_openings(
         except AlikassaError as error:
             problems.add(record.where, error)
     return openings, problems
-
-
-def parse_moment(text: str) -> datetime:
-    """A time with its zone, or a day: its first moment in UTC."""
-    try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
-            return datetime.combine(date.fromisoformat(text), time(), UTC)
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise InvalidInputError(
-        f"{text[:64]!r} is no day, and no time with its zone.", remedy="Write 2026-02-01 or 2026-02-01T12:00:00Z."
-    )
 
 
 def _text(file: Path) -> str:
@@ -229,7 +215,7 @@ def _take_row(
             raise InvalidInputError(f"The account has a {item} already.", remedy="Write one row for it.")
         totals[account, bucket] = (where, amount)
     else:
-        due = parse_moment(due_at) if due_at else None
+        due = parse_moment(due_at, days=True) if due_at else None
         _part(OpenLot(Bucket(item), amount, due, reference), record)
 
 
@@ -342,7 +328,7 @@ def _record(given: _Account, where: str, problems: Problems) -> Record | None:
             problems.add(f"{where}.{bucket}", error)
     for place, lot in enumerate(given.lots):
         try:
-            due_at = parse_moment(lot.due_at) if lot.due_at is not None else None
+            due_at = parse_moment(lot.due_at, days=True) if lot.due_at is not None else None
             _part(OpenLot(Bucket(lot.bucket), to_units(lot.amount), due_at, lot.source), record)
         except AlikassaError as error:
             problems.add(f"{where}.lots[{place}]", error)

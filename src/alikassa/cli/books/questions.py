@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,8 +29,14 @@ from alikassa.cli.books.telling import (
     print_statement,
 )
 from alikassa.cli.on_database import on_database
-from alikassa.cli.options import DatabaseOption, JsonOption, parse_uuid
+from alikassa.cli.options import (
+    AccountArgument,
+    DatabaseOption,
+    JsonOption,
+    parse_account,
+)
 from alikassa.cli.output import message, print_json, print_records, print_table
+from alikassa.clock import parse_moment
 
 if TYPE_CHECKING:
     from alikassa.ledger.model import Kind
@@ -58,31 +64,10 @@ class StateChoice(StrEnum):
     RETURNED = "returned"
 
 
-def parse_account(text: str) -> uuid.UUID:
-    return parse_uuid(text, "an account")
-
-
 def parse_time(text: str) -> datetime:
-    """A date, which begins at midnight in UTC, or a time with its zone; InvalidInputError when it is neither."""
-    from alikassa.errors import InvalidInputError
-
-    try:
-        found = datetime.fromisoformat(text)
-        if len(text) == len("2026-01-31"):
-            return datetime.combine(date.fromisoformat(text), time(), UTC)
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise InvalidInputError(
-        f"{text[:64]!r} is neither a date nor a time with its zone.",
-        remedy="Write 2026-01-31, 2026-01-31T12:00:00Z or 2026-01-31T15:00:00+03:00.",
-    )
+    return parse_moment(text, days=True)
 
 
-AccountArgument = Annotated[
-    uuid.UUID, typer.Argument(metavar="ACCOUNT", parser=parse_account, help="The account's uuid.")
-]
 AccountOption = Annotated[
     uuid.UUID | None, typer.Option("--account", metavar="ACCOUNT", parser=parse_account, help="Only this one's.")
 ]

@@ -115,11 +115,11 @@ def import_(
     "pending_payouts": "0", "lots": [{"bucket": "hold", "amount": "1.00", "due_at": "2026-02-01", "source": "order-1"}],
     "payouts": [{"reference": "payout-1", "amount": "5", "fee": "0.50"}]}]}
     """
-    from alikassa.ledger.import_files import parse_moment
+    from alikassa.clock import parse_moment
     from alikassa.ledger.imports import import_openings
     from alikassa.money import from_units
 
-    moment = None if effective_at is None else parse_moment(effective_at)
+    moment = None if effective_at is None else parse_moment(effective_at, days=True)
     imported = on_database(
         database,
         lambda opened: import_openings(opened, file, reference=reference, effective_at=moment, dry_run=dry_run),

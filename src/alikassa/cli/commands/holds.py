@@ -9,7 +9,6 @@ import typer
 from alikassa.cli.commands.booking import book
 from alikassa.cli.commands.options import (
     PANEL,
-    AccountArgument,
     AmountOption,
     EffectiveAtOption,
     MetadataOption,
@@ -19,7 +18,11 @@ from alikassa.cli.commands.options import (
     parse_lot,
     parse_metadata,
 )
-from alikassa.cli.options import DatabaseOption, JsonOption
+from alikassa.cli.options import (
+    AccountArgument,
+    DatabaseOption,
+    JsonOption,
+)
 
 __all__ = ["add_to"]
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alikassa.cli.options import parse_uuid
+from alikassa.clock import parse_moment
 
 if TYPE_CHECKING:
     from alikassa.ledger.model import LotKey
 
 __all__ = [
     "PANEL",
-    "AccountArgument",
     "AmountOption",
     "EffectiveAtOption",
     "MetadataOption",
@@ -33,29 +31,11 @@ __all__ = [
 PANEL = "Booking"
 
 
-def parse_account(text: str) -> uuid.UUID:
-    return parse_uuid(text, "an account")
-
-
 def parse_amount(text: str) -> int:
     """Units from plain decimal text: see `money.to_units`."""
     from alikassa.money import to_units
 
     return to_units(text)
-
-
-def parse_moment(text: str) -> datetime:
-    """A time with its time zone, in UTC; InvalidInputError when it is none."""
-    from alikassa.errors import InvalidInputError
-
-    remedy = "Write date, time and time zone: 2026-01-31T12:00:00Z or 2026-01-31T15:00:00+03:00."
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInputError(f"{text[:64]!r} is not a time.", remedy=remedy) from None
-    raise InvalidInputError(f"The time {text!r} has no time zone.", remedy=remedy)
 
 
 def parse_lot(text: str) -> LotKey:
@@ -88,9 +68,6 @@ def parse_metadata(texts: Iterable[str] | None) -> dict[str, str]:
     return pairs
 
 
-AccountArgument = Annotated[
-    uuid.UUID, typer.Argument(metavar="ACCOUNT", parser=parse_account, help="The account's uuid.")
-]
 AmountOption = Annotated[
     int, typer.Option("--amount", metavar="AMOUNT", parser=parse_amount, help="How much, such as 93.84.")
 ]

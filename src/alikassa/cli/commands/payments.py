@@ -9,7 +9,6 @@ import typer
 from alikassa.cli.commands.booking import book
 from alikassa.cli.commands.options import (
     PANEL,
-    AccountArgument,
     AmountOption,
     EffectiveAtOption,
     MetadataOption,
@@ -17,7 +16,11 @@ from alikassa.cli.commands.options import (
     ReferenceOption,
     parse_metadata,
 )
-from alikassa.cli.options import DatabaseOption, JsonOption
+from alikassa.cli.options import (
+    AccountArgument,
+    DatabaseOption,
+    JsonOption,
+)
 
 __all__ = ["add_to"]
 

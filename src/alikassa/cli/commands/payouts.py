@@ -10,7 +10,6 @@ import typer
 from alikassa.cli.commands.booking import book
 from alikassa.cli.commands.options import (
     PANEL,
-    AccountArgument,
     AmountOption,
     EffectiveAtOption,
     MetadataOption,
@@ -20,7 +19,11 @@ from alikassa.cli.commands.options import (
     parse_amount,
     parse_metadata,
 )
-from alikassa.cli.options import DatabaseOption, JsonOption
+from alikassa.cli.options import (
+    AccountArgument,
+    DatabaseOption,
+    JsonOption,
+)
 
 __all__ = ["add_to"]
 

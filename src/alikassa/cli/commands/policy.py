@@ -11,7 +11,6 @@ from alikassa.cli.books.telling import moment
 from alikassa.cli.commands.booking import book
 from alikassa.cli.commands.options import (
     PANEL,
-    AccountArgument,
     EffectiveAtOption,
     MetadataOption,
     ReasonOption,
@@ -21,7 +20,11 @@ from alikassa.cli.commands.options import (
 )
 from alikassa.cli.commands.wording import policy_words
 from alikassa.cli.on_database import on_database
-from alikassa.cli.options import DatabaseOption, JsonOption
+from alikassa.cli.options import (
+    AccountArgument,
+    DatabaseOption,
+    JsonOption,
+)
 from alikassa.cli.output import print_json, print_records
 
 if TYPE_CHECKING:
