@@ -18,7 +18,7 @@ import pytest
 
 from alikassa.ledger.database import Database
 from crash_checks import check_books, check_verified, open_accounts
-from crash_process import KILLS, Writing, seeded, start_writer
+from crash_process import KILLS, seeded, start_writer
 
 #: Each takes PostgreSQL a second or so to recover from.
 ROUNDS = max(1, KILLS // 5)
@@ -57,16 +57,21 @@ def _ask(url: str, statement: str) -> list[Any]:
     return asyncio.run(run())
 
 
-def _wait_until_it_answers(url: str) -> None:
+def _checkpointer(url: str) -> int:
+    """A process of the server's that is another one after a restart; 0 while it starts."""
+    found = _ask(url, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+    return int(found[0]["pid"]) if found else 0
+
+
+def _wait_for_restart(url: str, before: int) -> None:
+    """Until it answers again. Right after a kill it may still answer, and not know yet."""
     until = time.monotonic() + 30
     while True:
-        try:
-            _ask(url, "SELECT 1")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        else:
-            return
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            if _checkpointer(url) not in (0, before):
+                return
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 async def _prepare(url: str) -> list[uuid.UUID]:
@@ -78,12 +83,6 @@ async def _check(url: str, acknowledged: list[str]) -> None:
     async with await Database.open(url) as database:
         await check_books(database, acknowledged)
         await check_verified(database)
-
-
-def _booked_across(writing: Writing, url: str) -> None:
-    """The database is back: the same process, which was never restarted, books again."""
-    _wait_until_it_answers(url)
-    writing.wait_for_more()
 
 
 def test_the_writer_outlives_a_killed_backend(url: str, tmp_path: Path) -> None:
@@ -100,8 +99,11 @@ def test_the_writer_outlives_a_killed_backend(url: str, tmp_path: Path) -> None:
                 "SELECT pid FROM pg_stat_activity"
                 " WHERE application_name = 'alikassa books' AND datname = current_database()",
             )
+            checkpointer = _checkpointer(url)
             os.kill(chance.choice(writers)["pid"], signal.SIGKILL)
-            _booked_across(writing, url)
+            _wait_for_restart(url, checkpointer)
+            # The same process, which was never restarted, books again.
+            writing.wait_for_more()
     finally:
         writing.kill()
     assert "away" in writing.file.read_text()
@@ -117,10 +119,11 @@ def test_what_was_acknowledged_survives_a_killed_server(mortal: Any, url: str, t
         for _ in range(ROUNDS):
             writing.wait_for_more()
             time.sleep(chance.uniform(0, 0.3))
+            checkpointer = _checkpointer(url)
             _kill_all_of(mortal, url)
             acknowledged = writing.said("acknowledged")
             mortal.ensure_postgres_running()
-            _wait_until_it_answers(url)
+            _wait_for_restart(url, checkpointer)
             asyncio.run(_check(url, acknowledged))
             writing.wait_for_more()
     finally:
