@@ -16,7 +16,7 @@ from alikassa.ledger.commands import Command
 from alikassa.ledger.model import BUCKETS, Bucket, Kind, LotKey, PayoutState
 from alikassa.ledger.policy import Base, ClockStart, Policy
 from books_model import BOUND, ModelBooks, totals
-from books_model_rules import Row
+from books_model_rules import Row, gone
 
 __all__ = ["POLICIES", "Commands", "jump"]
 
@@ -80,7 +80,7 @@ class Commands:
 
     def one(self, random: Random) -> Command:
         self._random = random
-        if self._asked and self._seldom(5):
+        if self._asked and self._seldom(7):
             command = self._again()
         else:
             account = uuid.UUID(int=0) if self._seldom(60) else self._of(self._accounts)
@@ -118,7 +118,11 @@ class Commands:
         taken = [reference for of, reference in account["entries"] if of == kind]
         return "nothing" if not taken or self._seldom(25) else str(self._of(taken))
 
-    def _payout(self, account: Row) -> str:
+    def _payout(self, account: Row, *states: str) -> str:
+        """Mostly one that is in one of these states."""
+        fitting = [reference for reference, payout in account["payouts"].items() if payout["state"] in states]
+        if fitting and not self._seldom(4):
+            return str(self._of(fitting))
         return "nothing" if not account["payouts"] or self._seldom(25) else str(self._of(account["payouts"]))
 
     def _effective(self, account: Row) -> datetime | None:
@@ -164,7 +168,10 @@ class Commands:
         entry = account["entries"].get((Kind.PAYMENT, payment))
         own = sum(lot["left"] for lot in account["lots"] if lot["payment"] == payment)
         whole = entry["command"].amount if entry else 0
-        return {"payment": payment, "amount": self._amount(whole, own, own + account["balance"], whole // 3)}
+        rest = whole - gone(account, payment)
+        balance, reserve = account["balance"], totals(account)["rolling_reserve"]
+        edges = (whole, rest, rest, own, own + balance, rest // 2, own + max(balance, 0) + reserve // 2)
+        return {"payment": payment, "amount": self._amount(*(edge for edge in edges if edge <= rest), own // 2)}
 
     def _chargeback_reversal(self, account: Row) -> Row:
         return {"chargeback": self._subject(account, Kind.CHARGEBACK)}
@@ -191,7 +198,7 @@ class Commands:
         )
 
     def _payout_create(self, account: Row) -> Row:
-        fee = self._of([0, 0, 1, self._scale, self._scale // 7])
+        fee = self._of([0, 1, 1, self._scale, self._scale // 7])
         balance = account["balance"]
         drawn = {"amount": self._amount(balance - fee, balance, balance // 2, balance // 3), "fee": fee}
         return drawn | self._payout_reference(account)
@@ -200,11 +207,14 @@ class Commands:
         return {"reference": self._payout(account) if self._seldom(10) else f"payout-{len(self._asked)}"}
 
     def _callback(self, account: Row) -> Row:
-        return {"reference": self._payout(account)}
+        return {"reference": self._payout(account, "pending")}
+
+    def _payout_return(self, account: Row) -> Row:
+        return {"reference": self._payout(account, "paid")}
 
     def _payout_correct(self, account: Row) -> Row:
         states = [state for state in PayoutState if state != "pending" or self._seldom(20)]
-        return {"payout": self._payout(account), "to": self._of(states)}
+        return {"payout": self._payout(account, "paid", "failed", "cancelled", "returned"), "to": self._of(states)}
 
     def _adjustment(self, account: Row) -> Row:
         bucket = self._of(BUCKETS)
@@ -287,8 +297,8 @@ def _sensible(account: Row) -> list[Kind]:
 _WEIGHTS = {
     Kind.PAYMENT: 14,
     Kind.REFUND: 8,
-    Kind.CHARGEBACK: 6,
-    Kind.CHARGEBACK_REVERSAL: 3,
+    Kind.CHARGEBACK: 8,
+    Kind.CHARGEBACK_REVERSAL: 4,
     Kind.HOLD_PLACED: 3,
     Kind.HOLD_RELEASED: 4,
     Kind.RESERVE_RELEASED: 4,
@@ -296,7 +306,7 @@ _WEIGHTS = {
     Kind.PAYOUT_PAID: 5,
     Kind.PAYOUT_FAILED: 4,
     Kind.PAYOUT_CANCELLED: 4,
-    Kind.PAYOUT_RETURNED: 4,
+    Kind.PAYOUT_RETURNED: 6,
     Kind.PAYOUT_CORRECTED: 5,
     Kind.FEE: 4,
     Kind.ADJUSTMENT: 10,
@@ -306,7 +316,7 @@ _WEIGHTS = {
     Kind.ACCOUNT_FROZEN: 1,
     Kind.ACCOUNT_UNFROZEN: 6,
     Kind.ACCOUNT_CLOSED: 1,
-    Kind.PERIOD_CLOSED: 1,
+    Kind.PERIOD_CLOSED: 2,
 }
 
 _DRAWN: dict[Kind, Callable[[Commands, Row], Row]] = {
@@ -321,7 +331,7 @@ _DRAWN: dict[Kind, Callable[[Commands, Row], Row]] = {
     Kind.PAYOUT_PAID: Commands._callback,
     Kind.PAYOUT_FAILED: Commands._callback,
     Kind.PAYOUT_CANCELLED: Commands._callback,
-    Kind.PAYOUT_RETURNED: Commands._callback,
+    Kind.PAYOUT_RETURNED: Commands._payout_return,
     Kind.PAYOUT_CORRECTED: Commands._payout_correct,
     Kind.FEE: Commands._fee,
     Kind.ADJUSTMENT: Commands._adjustment,

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from alikassa.ledger import commands as c
 from alikassa.ledger.policy import Policy
 
-__all__ = ["HELD", "RULES", "Refused", "Row"]
+__all__ = ["HELD", "RULES", "Refused", "Row", "gone"]
 
 HELD = ("hold", "rolling_reserve")
 _TICK = timedelta(microseconds=1)
@@ -120,7 +120,7 @@ def due_at(policy: Policy, effective_at: datetime, days: int) -> datetime:
     return after
 
 
-def _gone(account: Row, payment: str) -> int:
+def gone(account: Row, payment: str) -> int:
     """What went back of a payment."""
     return sum(
         entry["command"].amount
@@ -131,7 +131,7 @@ def _gone(account: Row, payment: str) -> int:
 
 def _may_go_back(account: Row, command: c.Refund | c.Chargeback) -> None:
     gross = _find(account, "payment", command.payment)["command"].amount
-    rest = gross - _gone(account, command.payment)
+    rest = gross - gone(account, command.payment)
     if command.amount > rest:
         raise Refused("ExceedsPaymentError", command.amount, rest)
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from alikassa.errors import DatabaseError, DatabaseMissingError, DatabaseUnavailableError
+from alikassa.errors import DatabaseConflictError, DatabaseError, DatabaseMissingError, DatabaseUnavailableError
 from alikassa.ledger.address import Address
 from alikassa.ledger.failures import translate
 
@@ -28,6 +28,9 @@ ADDRESS = Address.parse("postgresql://me:s3cret@127.0.0.1:5432/books")
         (asyncpg.InvalidPasswordError("wrong"), DatabaseError, "let us in"),
         (asyncpg.InsufficientPrivilegeError("denied"), DatabaseError, "not permit"),
         (asyncpg.DivisionByZeroError("what\nDETAIL: more"), DatabaseError, "failed: what."),
+        (asyncpg.SerializationError("could not serialize"), DatabaseConflictError, "go first"),
+        (asyncpg.DeadlockDetectedError("deadlock detected"), DatabaseConflictError, "go first"),
+        (asyncpg.UniqueViolationError("duplicate key"), DatabaseConflictError, "go first"),
         (sqlite3.OperationalError("database is locked"), DatabaseUnavailableError, "locked"),
         (sqlite3.DatabaseError("file is not a database"), DatabaseMissingError, "not a SQLite"),
         (sqlite3.OperationalError("unable to open database file"), DatabaseMissingError, "opened"),
@@ -43,4 +46,4 @@ def test_every_failure_has_its_words(error: Exception, kind: type[DatabaseError]
         assert type(found) is kind
         assert says in str(found)
         assert "s3cret" not in f"{found} {found.remedy}"
-        assert found.retryable == (kind is DatabaseUnavailableError)
+        assert found.retryable == issubclass(kind, DatabaseUnavailableError)

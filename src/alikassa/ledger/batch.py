@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from alikassa.errors import AlikassaError, NotFoundError, PayoutStateError
+from alikassa.errors import AlikassaError, InvariantError, NotFoundError, PayoutStateError
 from alikassa.ledger import rules
 from alikassa.ledger.attempts import Answer, Attempt, Kept
 from alikassa.ledger.commands import Command
@@ -78,6 +78,10 @@ def decide(
         outcomes = _decide_all(job.commands, sheets, now)
         if job.attempt is None:
             decided.outcomes.append((job, outcomes))
+            continue
+        if isinstance(outcomes[0], InvariantError):
+            # A defect is no answer to be given again.
+            decided.outcomes.append((job, outcomes[0]))
             continue
         answer = job.attempt.render(outcomes[0])
         decided.answers.append((job.attempt, answer))

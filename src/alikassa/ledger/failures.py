@@ -50,7 +50,8 @@ def translate(address: Address, error: Exception) -> DatabaseError:
             f"The database at {address} does not permit this: {text}.",
             remedy="Use the role that owns the tables, or run: alikassa database grant ROLE --database URL",
         )
-    if isinstance(cause, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)):
+    # Two processes that kept an answer under one key at once: the second finds it when it tries again.
+    if isinstance(cause, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)):
         return DatabaseConflictError(f"The database at {address} let another transaction go first: {text}.")
     if isinstance(cause, _AWAY):
         return DatabaseUnavailableError(
