@@ -104,7 +104,7 @@ class Commands:
         if self._seldom(40):
             return self._random.randint(1, BOUND - 1)
         edges = tuple(edge for edge in edges if edge > 0)
-        if edges and self._seldom(2):
+        if edges and not self._seldom(3):
             return int(self._of(edges)) + int(self._of([0, 0, 1, -1]))
         return self._random.randint(1, 90) * self._scale + int(self._of([0, 0, 1, 33]))
 
@@ -200,7 +200,7 @@ class Commands:
     def _payout_create(self, account: Row) -> Row:
         fee = self._of([0, 1, 1, self._scale, self._scale // 7])
         balance = account["balance"]
-        drawn = {"amount": self._amount(balance - fee, balance, balance // 2, balance // 3), "fee": fee}
+        drawn = {"amount": self._amount(*[balance - fee] * 4, balance, balance // 3), "fee": fee}
         return drawn | self._payout_reference(account)
 
     def _payout_reference(self, account: Row) -> Row:
@@ -229,7 +229,8 @@ class Commands:
         return drawn | {"overdraw": bucket == "balance" and self._seldom(4)}
 
     def _reversal(self, account: Row) -> Row:
-        kind = self._of([Kind.ADJUSTMENT, Kind.ADJUSTMENT, Kind.FEE])
+        booked = [kind for kind, _ in account["entries"] if kind in (Kind.ADJUSTMENT, Kind.FEE)]
+        kind = Kind(self._of(booked or [Kind.FEE]))
         return {"of_kind": Kind.PAYMENT if self._seldom(25) else kind, "of": self._subject(account, kind)}
 
     def _opening(self, account: Row) -> Row:
@@ -301,8 +302,8 @@ _WEIGHTS = {
     Kind.CHARGEBACK_REVERSAL: 4,
     Kind.HOLD_PLACED: 3,
     Kind.HOLD_RELEASED: 4,
-    Kind.RESERVE_RELEASED: 4,
-    Kind.PAYOUT_CREATED: 8,
+    Kind.RESERVE_RELEASED: 6,
+    Kind.PAYOUT_CREATED: 10,
     Kind.PAYOUT_PAID: 5,
     Kind.PAYOUT_FAILED: 4,
     Kind.PAYOUT_CANCELLED: 4,

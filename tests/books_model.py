@@ -80,6 +80,10 @@ class ModelBooks:
                 raise Refused("BoundExceededError")
             entry["moved"] = {name: amount for name, amount in entry["moved"].items() if amount}
             entry["moved"] |= {name: whole[name] - was for name, was in totals(before).items() if whole[name] != was}
+            both = zip(before["lots"], after["lots"], strict=False)
+            entry["drawn"] = {
+                lot["number"]: lot["left"] - was["left"] for was, lot in both if lot["left"] != was["left"]
+            }
             after["moved"] = after["moved"] or bool(entry["moved"])
             self.accounts[account] = after
         return entry, repeated

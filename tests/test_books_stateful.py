@@ -26,11 +26,11 @@ from alikassa.errors import AlikassaError, ExceedsPaymentError, InsufficientFund
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Command, SetPolicy
 from alikassa.ledger.database import Database
-from alikassa.ledger.model import BUCKETS, Booked
+from alikassa.ledger.model import BUCKETS, Booked, LotKey
 from alikassa.ledger.policy import Policy
 from alikassa.ledger.reader import AccountReader, reader_for
 from alikassa.ledger.registry import Registry
-from alikassa.ledger.schema import discrepancies
+from alikassa.ledger.schema import discrepancies, payouts
 from alikassa.ledger.verify import verify
 from alikassa.money import to_units
 from books_draw import POLICIES, Commands, jump
@@ -54,7 +54,7 @@ _BEGINS = st.sampled_from(
 #: Two accounts with different terms.
 _POLICIES = st.sampled_from([*permutations(POLICIES, 2)])
 #: Most amounts of a run are some of these, in 10^-8: a whole one, the smallest one, a millionth of all there may be.
-_SCALES = st.sampled_from([10**8, 1, 10**24])
+_SCALES = st.sampled_from([10**8, 10**8, 1, 1, 10**24])
 
 #: What a command was answered: the entry, or the refusal.
 Answer = tuple[object, ...]
@@ -101,6 +101,13 @@ class Engine:
         answer = await self.reader.find(str(account))
         assert answer is not None
         return {str(bucket): to_units(getattr(answer, bucket)) for bucket in BUCKETS}
+
+    async def payouts(self, account: uuid.UUID) -> dict[str, tuple[int, int, bool, str]]:
+        """Amount, fee, whether by hand, state."""
+        columns = (payouts.c.reference, payouts.c.amount, payouts.c.fee, payouts.c.by_hand, payouts.c.state)
+        async with self.database.read() as connection:
+            found = await connection.execute(sa.select(*columns).where(payouts.c.account_id == account))
+            return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}
 
     async def discrepancies(self, account: uuid.UUID) -> list[Row]:
         names = ("payout", "state", "claimed", "times", "opened_at", "last_at", "closed_sequence")
@@ -195,6 +202,9 @@ class Lockstep:
             for outcome, entry in zip(outcomes, entries, strict=True):
                 if entry is not None:
                     self._name_lots(outcome, entry)
+            for outcome, entry in zip(outcomes, entries, strict=True):
+                if entry is not None:
+                    self._compare_lots(outcome, entry)
             if mode == "one" and isinstance(outcomes[0], Booked):
                 account = outcomes[0].account
                 assert account.buckets == self._model.numbers(account.id)
@@ -235,6 +245,15 @@ class Lockstep:
                 assert lot["key"] in (None, key)
                 lot["key"] = key
 
+    def _compare_lots(self, outcome: Booked, entry: Row) -> None:
+        """Which lots that were there before an entry moves."""
+        drawn: dict[LotKey, int] = {}
+        for posting in outcome.entry.postings:
+            if posting.bucket in HELD and posting.lot is not None and posting.lot.sequence != entry["sequence"]:
+                drawn[posting.lot] = drawn.get(posting.lot, 0) + posting.amount
+        lots = self._model.accounts[outcome.entry.account]["lots"]
+        assert drawn == {lots[number]["key"]: amount for number, amount in entry["drawn"].items()}
+
     async def _sweep(self) -> None:
         self._model.sweep()
         await self._each(lambda engine: engine.books.sweep())
@@ -256,6 +275,10 @@ class Lockstep:
                 assert (account.sequence, account.recorded_at) == (model["sequence"], model["recorded_at"])
                 assert (account.state, account.closed_until) == (model["state"], model["closed_until"])
                 assert sorted(await engine.discrepancies(id_), key=str) == sorted(model["discrepancies"], key=str)
+                names = ("amount", "fee", "by_hand", "state")
+                assert await engine.payouts(id_) == {
+                    reference: tuple(payout[name] for name in names) for reference, payout in model["payouts"].items()
+                }
                 problems = (await verify(engine.database, account=id_)).problems
                 assert not problems, problems
 
