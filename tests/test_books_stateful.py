@@ -22,7 +22,14 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from alikassa.errors import AlikassaError, ExceedsPaymentError, InsufficientFundsError, PayoutStateError
+from alikassa.errors import (
+    AlikassaError,
+    DatabaseError,
+    ExceedsPaymentError,
+    InsufficientFundsError,
+    InvariantError,
+    PayoutStateError,
+)
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Command, SetPolicy
 from alikassa.ledger.database import Database
@@ -73,17 +80,20 @@ class TestClock:
 
 @dataclass
 class Engine:
-    """One database with the books of one run."""
+    """One database with its books."""
 
     database: Database
     clock: TestClock
     reader: AccountReader
     books: Books = field(init=False)
     registry: Registry = field(init=False)
+    #: The run's.
     merchant: uuid.UUID = field(init=False)
 
-    async def begin(self, accounts: Sequence[uuid.UUID]) -> None:
+    def __post_init__(self) -> None:
         self.books, self.registry = Books(self.database, self.clock), Registry(self.database, self.clock)
+
+    async def begin(self, accounts: Sequence[uuid.UUID]) -> None:
         self.merchant = (await self.registry.add_merchant("Shop")).id
         for account in accounts:
             await self.registry.open_account(self.merchant, "RUB", account)
@@ -137,7 +147,7 @@ def told(outcome: Booked | BaseException) -> Answer:
         return (type(outcome).__name__, units(outcome.asked), units(outcome.available))
     if isinstance(outcome, PayoutStateError):
         return (type(outcome).__name__, outcome.state, outcome.claimed)
-    if isinstance(outcome, AlikassaError):
+    if isinstance(outcome, AlikassaError) and not isinstance(outcome, DatabaseError | InvariantError):
         return (type(outcome).__name__, *([outcome.state] if hasattr(outcome, "state") else []))
     raise outcome
 
