@@ -1,4 +1,4 @@
-"""What random commands against the model (see test_books_stateful) brought to light, each by itself."""
+"""What comparing the books with the model (see test_books_stateful) brought to light, each by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from alikassa.errors import BoundExceededError, PayoutStateError
+from alikassa.errors import BoundExceededError, ConflictError, PayoutStateError
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import (
     Adjustment,
@@ -145,3 +145,10 @@ async def test_a_closed_period_is_in_the_journal_whatever_else_is_said(
     closed = await books.book(command)
     assert closed.entry.effective_at == closed.account.closed_until == until
     assert not (await verify(database)).problems
+
+
+async def test_metadata_that_reads_alike_is_other_content(books: Books, account: uuid.UUID) -> None:
+    """A name that ends in what another's value begins with does not make the two the same command."""
+    await books.book(Payment(account=account, amount=5, reference="payment", metadata={"order=1": "2"}))
+    with pytest.raises(ConflictError):
+        await books.book(Payment(account=account, amount=5, reference="payment", metadata={"order": "1=2"}))

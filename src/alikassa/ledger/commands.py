@@ -65,7 +65,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         fields = [_text(getattr(self, name)) for name in self._own()]
         if self.effective_at is not None:
             fields.append(f"effective_at={moment_text(self.effective_at)}")
-        fields += [f"metadata.{name}={value}" for name, value in sorted(self.metadata.items())]
+        fields += [content_hash(("metadata", *one)).hex() for one in sorted(self.metadata.items())]
         return content_hash(fields)
 
     # Declared in every command; here for whoever handles any of them.
