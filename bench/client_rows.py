@@ -39,7 +39,7 @@ def measure_clients(folder: Path, database: str, shop: Shop, *, rounds: int, sec
     port = free_port()
     options = ["--base-url", f"https://127.0.0.1:{port}", "--account", str(shop.stands[0].account)]
     options += ["--keys", str(folder / "payout"), "--ca", str(ca), "--seconds", str(seconds)]
-    command = serve_command(database, port, "--no-operator", "--tls-cert", str(certificate), "--tls-key", str(key))
+    command = serve_command(database, port, "--tls-cert", str(certificate), "--tls-key", str(key))
     samples: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
     with running("alikassa over HTTPS", command, port, folder / f"server-{port}.log"):
         for number in range(rounds):

@@ -96,7 +96,7 @@ class _Endpoint:
         self._token.write_text(_alikassa("operator", "token", "create", "--name", "bench", "--scope", "write", url=url))
         found = json.loads(_alikassa("account", "list", "--json", url=url))
         self._accounts.write_text("\n".join(one["account"] for one in found))
-        command = serve_command(url, free_port(), "--operator-port", str(self._port))
+        command = serve_command(url, free_port(), operator_port=self._port)
         log = folder / f"server-{self._port}.log"
         stack.enter_context(running(f"the operator's side, {engine}", command, self._port, log))
 

@@ -43,10 +43,10 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def serve_command(database: str, port: int, *options: str) -> list[str]:
-    """`alikassa serve` with its default settings."""
-    command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--no-operator"]
-    command += ["--host", "127.0.0.1"]
+def serve_command(database: str, port: int, *options: str, operator_port: int | None = None) -> list[str]:
+    """`alikassa serve` with its default settings; the operator's side on a port that is told, or left out."""
+    command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--host", "127.0.0.1"]
+    command += ["--no-operator"] if operator_port is None else ["--operator-port", str(operator_port)]
     return [*command, "--port", str(port), *options]
 
 

@@ -80,7 +80,7 @@ def _contenders(stores: Stores) -> list[Contender]:
     found = []
     for engine in ENGINES:
         port = free_port()
-        found.append(Contender(_ours(engine), serve_command(stores.ours[engine], port, "--no-operator"), port))
+        found.append(Contender(_ours(engine), serve_command(stores.ours[engine], port), port))
     found.append(script(_BARE, "bare_server.py", answers=False))
     found.append(script(_BARE_BODY, "bare_server.py", "--read-body", answers=False))
     found += [script(_plain(engine), "plain_server.py", "--database", stores.plain[engine]) for engine in ENGINES]

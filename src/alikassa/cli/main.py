@@ -29,7 +29,8 @@ __all__ = ["EXIT_CODES", "app", "main"]
 app = typer.Typer(
     name="alikassa",
     help="Account balance: ask for it, and keep the books that answer.",
-    epilog="Exit codes: 0 done, 2 usage, 3 configuration or key, 4 refused, 5 network, 6 server error."
+    epilog="Exit codes: 0 done, 1 books that are not true, 2 usage, 3 configuration or key, 4 refused, 5 network,"
+    " 6 server error."
     " Data goes to stdout, messages to stderr.",
     no_args_is_help=True,
     # Our errors are told in words; a traceback with variables would show secrets.
