@@ -17,17 +17,24 @@ if TYPE_CHECKING:
 
 __all__ = ["write_empty_tree"]
 
-_NEEDED = frozenset({"__future__", "enum", "pathlib", "typer", "typing"})
+#: What the annotations of commands need, and of our own the modules that import next to nothing themselves.
+_NEEDED = frozenset(
+    {"__future__", "collections.abc", "datetime", "enum", "pathlib", "typer", "typing", "uuid", "alikassa.clock"}
+)
+_LIGHT = ("__main__.py", "clock.py", "errors.py")
 _COMMANDS = "alikassa.cli"
 
 
 def write_empty_tree(source: Path, target: Path) -> None:
     """Write the package `alikassa` into the folder `target`, from the package at `source`."""
-    (target / "cli").mkdir(parents=True)
+    target.mkdir(parents=True)
     (target / "__init__.py").write_text("")
-    shutil.copy(source / "__main__.py", target)
-    for file in sorted((source / "cli").glob("*.py")):
-        (target / "cli" / file.name).write_text(empty_module(file.read_text()))
+    for name in _LIGHT:
+        shutil.copy(source / name, target)
+    for file in sorted((source / "cli").rglob("*.py")):
+        emptied = target / file.relative_to(source)
+        emptied.parent.mkdir(parents=True, exist_ok=True)
+        emptied.write_text(empty_module(file.read_text()))
 
 
 def empty_module(source: str) -> str:

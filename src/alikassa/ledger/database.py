@@ -180,6 +180,16 @@ class Database:
                     await asyncio.sleep(0.02)
 
 
+_PRAGMAS = (
+    "foreign_keys = ON",
+    "recursive_triggers = ON",
+    "synchronous = FULL",
+    # A batch on many accounts touches many pages, and the next one the same upper ones: 64 MiB, taken as needed.
+    "cache_size = -65536",
+    # Pages that wait in the log, 32 MiB, before they are carried over: a large batch would else do so at each commit.
+    "wal_autocheckpoint = 8000",
+)
+
 # Every statement of the writer's finds rows by their keys. A plan made while the tables were small would be kept, and
 # read them whole when they are large.
 _BY_KEYS = {
@@ -220,7 +230,7 @@ def _engine(address: Address) -> AsyncEngine:
         # We begin transactions ourselves: the driver's own habit begins them too late.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
+        for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
