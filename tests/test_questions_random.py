@@ -37,6 +37,7 @@ from alikassa.ledger.questions.explain import explain
 from alikassa.ledger.questions.schedule import schedule
 from alikassa.ledger.questions.statement import statement
 from alikassa.ledger.reader import reader_for
+from alikassa.ledger.registry import Registry
 from alikassa.money import SCALE, to_units
 from questions_story import POLICY, MovingClock, day, open_account
 
@@ -132,7 +133,9 @@ async def live(database: Database, dice: random.Random) -> History:
             pass
         else:
             if not booked.repeated:
-                history.booked[booked.entry.sequence] = booked.account.buckets
+                # As it is booked: what is due and not released yet is in no entry.
+                stands = await Registry(database).account(history.account.id)
+                history.booked[booked.entry.sequence] = stands.buckets
         # A release and a command of one instant are recorded a microsecond apart.
         clock.at += timedelta(seconds=1)
     clock.at += timedelta(days=2)
