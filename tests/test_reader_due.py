@@ -10,7 +10,7 @@ import pytest
 
 from alikassa.ledger import due_amounts
 from alikassa.ledger.books import Books
-from alikassa.ledger.commands import ClosePeriod, Fee, Payment, Refund, SetPolicy
+from alikassa.ledger.commands import ClosePeriod, Fee, Payment, PayoutCreate, Refund, SetPolicy
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Account
 from alikassa.ledger.policy import Policy
@@ -125,6 +125,20 @@ async def test_a_new_entry_is_seen_though_more_is_due(
     assert await read(reader, account) == ("0", "0", "50")
 
 
+async def test_the_four_numbers_are_of_one_moment(
+    reader: AccountReader, account: Account, time: MovingClock, database: Database
+) -> None:
+    """What waits in payouts belongs to the same state of the books as the balance that is summed up with it."""
+    time.at = START + timedelta(days=2)
+    lagging = Books(database, lambda: START + timedelta(hours=1))
+    for number in range(1, 4):
+        await lagging.book(PayoutCreate(account.id, 100 * SCALE, f"out-{number}"))
+        found = await reader.find(str(account.id))
+        assert found is not None
+        assert to_units(found.balance) == (911 - 100 * number) * SCALE
+        assert to_units(found.pending_payouts) == 100 * number * SCALE
+
+
 async def test_a_sweep_changes_nothing_that_is_read(
     reader: AccountReader, account: Account, books: Books, time: MovingClock
 ) -> None:
@@ -168,7 +182,7 @@ async def test_what_is_remembered_is_bounded(
     """Past the bound, the oldest is forgotten and summed up again when it is asked for."""
     monkeypatch.setattr(due_amounts, "MOST_REMEMBERED", 1)
     remembered = due_amounts.DueAmounts[int]()
-    amounts = due_amounts.Amounts("1", "2", "3")
+    amounts = due_amounts.Amounts("1", "2", "3", "4")
     remembered.keep("a", 1, 10, None, amounts)
     remembered.keep("b", 1, 10, None, amounts)
     assert (remembered.find("a", 1, 10), remembered.find("b", 1, 10)) == (None, amounts)

@@ -20,19 +20,23 @@ Moment = TypeVar("Moment", bound=Any)
 
 
 class Amounts(NamedTuple):
-    """Text with eight decimals: `balance` has what was due of the other two."""
+    """The four numbers of one moment, text with eight decimals: `balance` has what was due of hold and reserve."""
 
     balance: str
     hold: str
     rolling_reserve: str
+    pending_payouts: str
 
     @classmethod
-    def of(cls, balance: str, hold: str, rolling_reserve: str, due_hold: str, due_reserve: str) -> Amounts:
+    def of(
+        cls, balance: str, hold: str, rolling_reserve: str, pending_payouts: str, due_hold: str, due_reserve: str
+    ) -> Amounts:
         held, reserved = to_units(due_hold), to_units(due_reserve)
         return cls(
             from_units(to_units(balance) + held + reserved),
             from_units(to_units(hold) - held),
             from_units(to_units(rolling_reserve) - reserved),
+            pending_payouts,
         )
 
 

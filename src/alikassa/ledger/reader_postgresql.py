@@ -45,7 +45,7 @@ LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payou
 
 # In one statement, so that the accounts and their lots are of one moment.
 _DUE = """
-SELECT asked.n, a.sequence, a.balance::text, a.hold::text, a.rolling_reserve::text,
+SELECT asked.n, a.sequence, a.balance::text, a.hold::text, a.rolling_reserve::text, a.pending_payouts::text,
        coalesce(due.hold, 0)::text, coalesce(due.rolling_reserve, 0)::text,
        (SELECT min(l.due_at) FROM lots l
         WHERE l.lane = a.lane AND l.account_id = a.id AND l.open AND l.due_at > asked.now)
@@ -119,7 +119,7 @@ class PostgresqlReader:
             if due:
                 for account, amounts in (await self._find_due(connection, due)).items():
                     one = found[account]
-                    found[account] = Standing(one.currency, *amounts, one.pending_payouts, one.certificates)
+                    found[account] = Standing(one.currency, *amounts, one.certificates)
         return found
 
     async def _find_due(

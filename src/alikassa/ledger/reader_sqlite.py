@@ -66,7 +66,6 @@ class SqliteReader:
         for account in accounts:
             parameters += (LANE_OF_ENDING[account[-2:]], account)
         found: dict[str, Standing] = {}
-        due: dict[str, int] = {}
         now = ""
         for id_, currency, balance, hold, reserve, pending, sequence, next_due_at, *certificate in self._execute(
             _balances(len(accounts)), parameters
@@ -74,23 +73,21 @@ class SqliteReader:
             certificates = _active(*certificate)
             if id_ in found:
                 certificates = found[id_].certificates + certificates
-            elif next_due_at is not None:
+            if next_due_at is not None:
                 now = now or moment_text(self._now())
                 if next_due_at <= now:
-                    due[id_] = sequence
+                    amounts = self._due.find(id_, sequence, now) or self._sum_up(id_, now)
+                    balance, hold, reserve, pending = amounts
             found[id_] = Standing(currency, balance, hold, reserve, pending, certificates)
-        for account, sequence in due.items():
-            found[account] = self._with_due(account, sequence, found[account], now)
         return found
 
-    def _with_due(self, account: str, sequence: int, found: Standing, now: str) -> Standing:
-        amounts = self._due.find(account, sequence, now)
-        if amounts is None:
-            lane = LANE_OF_ENDING[account[-2:]]
-            (row,) = self._execute(_DUE, {"lane": lane, "account": account, "now": now})
-            amounts, until = Amounts.of(*row[1:6]), row[6]
-            self._due.keep(account, row[0], now, until, amounts)
-        return Standing(found.currency, *amounts, found.pending_payouts, found.certificates)
+    def _sum_up(self, account: str, now: str) -> Amounts:
+        """What is due of the account, from its lots."""
+        lane = LANE_OF_ENDING[account[-2:]]
+        (row,) = self._execute(_DUE, {"lane": lane, "account": account, "now": now})
+        amounts, until = Amounts.of(*row[1:7]), row[7]
+        self._due.keep(account, row[0], now, until, amounts)
+        return amounts
 
     async def ping(self) -> None:
         try:
@@ -160,7 +157,7 @@ def _balances(count: int) -> str:
 # In one statement, so that the account and its lots are of one moment.
 _OF_ACCOUNT = "FROM lots l WHERE l.lane = a.lane AND l.account_id = a.id AND l.open"
 _DUE = (
-    "SELECT a.sequence, a.balance, a.hold, a.rolling_reserve,"  # noqa: S608 - its own parts only
+    "SELECT a.sequence, a.balance, a.hold, a.rolling_reserve, a.pending_payouts,"  # noqa: S608 - its own parts only
     f" coalesce((SELECT exact_sum(l.remaining) {_OF_ACCOUNT} AND l.due_at <= :now AND l.bucket = 'hold'), '0'),"
     f" coalesce((SELECT exact_sum(l.remaining) {_OF_ACCOUNT} AND l.due_at <= :now"
     " AND l.bucket = 'rolling_reserve'), '0'),"
