@@ -49,7 +49,7 @@ def main() -> None:
     application = HelloAfterBody if options.read_body else Hello
     with tempfile.TemporaryDirectory(prefix="alikassa-bench-bare-") as folder:
         # `serve` makes its books ready before it starts; nothing reads them here.
-        settings = Settings(database=f"sqlite:///{Path(folder) / 'unused.db'}", port=options.port)
+        settings = Settings(database=f"sqlite:///{Path(folder) / 'unused.db'}", port=options.port, operator=False)
         with mock.patch.object(our_serve, "Application", application):
             our_serve.serve(settings)
 
