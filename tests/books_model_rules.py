@@ -267,22 +267,23 @@ def _reversal(account: Row, command: c.Reversal, entry: Row, now: datetime) -> N
                 raise _short(lot["bucket"], amount, lot["left"])
             lot["left"] -= amount
         else:
-            _undo_payout(account["payouts"][which], amount, undone, entry)
+            _undo_payout(account["payouts"][which], amount, entry)
         _system(entry, undone["against"], amount)
 
 
-def _undo_payout(payout: Row, amount: int, undone: Row, entry: Row) -> None:
-    drawn_by_it = payout["state"] == "cancelled" and payout["entry"]["sequence"] == undone["sequence"]
-    if payout["state"] != "pending" and not (amount < 0 and drawn_by_it):
-        raise Refused("ConflictError")
-    if amount > payout["amount"]:
-        raise _short("pending_payouts", amount, payout["amount"])
+def _undo_payout(payout: Row, amount: int, entry: Row) -> None:
+    pending = payout["state"] == "pending"
     if amount > 0:
+        available = payout["amount"] if pending else 0
+        if amount > available:
+            raise _short("pending_payouts", amount, available)
         _draw_payout(payout, amount, entry)
         return
-    if drawn_by_it:
-        payout["state"], payout["entry"] = "pending", entry
+    # Drawn to nothing it is cancelled, and comes back; what a bank or a correction made final does not.
+    if not pending and (payout["state"] != "cancelled" or payout["amount"]):
+        raise Refused("ConflictError")
     payout["amount"] -= amount
+    payout["state"], payout["entry"] = "pending", entry
 
 
 def _opening(account: Row, command: c.Opening, entry: Row, now: datetime) -> None:

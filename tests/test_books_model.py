@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from alikassa.errors import BoundExceededError, ConflictError, PayoutStateError
+from alikassa.errors import BoundExceededError, ConflictError, InsufficientFundsError, PayoutStateError
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import (
     Adjustment,
@@ -152,3 +152,21 @@ async def test_metadata_that_reads_alike_is_other_content(books: Books, account:
     await books.book(Payment(account=account, amount=5, reference="payment", metadata={"order=1": "2"}))
     with pytest.raises(ConflictError):
         await books.book(Payment(account=account, amount=5, reference="payment", metadata={"order": "1=2"}))
+
+
+async def test_a_paid_payout_is_no_reversal_of_what_made_it(books: Books, account: uuid.UUID) -> None:
+    """A payout by hand that was paid is not pending any more: undoing it is short of money, and not done already."""
+    await books.book(Adjustment(account, Bucket.PENDING_PAYOUTS, 7, "payout", "a test"))
+    await books.book(PayoutPaid(account, "payout"))
+    with pytest.raises(InsufficientFundsError) as caught:
+        await books.book(Reversal(account, Kind.ADJUSTMENT, "payout", "undo", "a test"))
+    assert (caught.value.asked, caught.value.available) == ("0.00000007", "0.00000000")
+
+
+async def test_a_payout_that_was_corrected_is_not_pending_again(books: Books, account: uuid.UUID) -> None:
+    """Drawn to nothing and then corrected to paid, a payout by hand is final: what drew on it is not undone."""
+    await books.book(Adjustment(account, Bucket.PENDING_PAYOUTS, 7, "payout", "a test"))
+    await books.book(Adjustment(account, Bucket.PENDING_PAYOUTS, -7, "draw", "a test"))
+    await books.book(PayoutCorrect(account, "payout", PayoutState.PAID, "correction", "a test"))
+    with pytest.raises(ConflictError):
+        await books.book(Reversal(account, Kind.ADJUSTMENT, "draw", "undo", "a test"))

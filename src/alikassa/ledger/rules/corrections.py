@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from alikassa.errors import ConflictError, InsufficientFundsError, NotFoundError
-from alikassa.ledger.model import Bucket, PayoutState, SystemAccount
+from alikassa.ledger.model import Bucket, Kind, PayoutState, SystemAccount
 from alikassa.ledger.rules.holds import draw, in_order_of_release
 from alikassa.ledger.rules.payouts import open_payout
 from alikassa.money import from_units
@@ -83,7 +83,9 @@ def reversal(command: Reversal, sheet: Sheet, now: datetime) -> Draft:
     if entry is None:
         raise NotFoundError(f"The account has no {command.of_kind} {command.of!r}.", remedy="Check its reference.")
     for follower in sheet.followers.get(entry.sequence, ()):
-        raise ConflictError(f"{command.of_kind} {command.of!r} was reversed already, by entry {follower.sequence}.")
+        # What the bank says of a payout by hand is about the adjustment that made it, too.
+        if follower.kind is Kind.REVERSAL:
+            raise ConflictError(f"{command.of_kind} {command.of!r} was reversed already, by entry {follower.sequence}.")
     draft = sheet.draft()
     draft.subject = entry.sequence
     for posting in entry.postings:
@@ -98,7 +100,7 @@ def _undo(draft: Draft, posting: Posting, entry: JournalEntry, sheet: Sheet, at:
         open_amount = payout.amount if payout.state is PayoutState.PENDING else 0
         if amount < 0:
             _check_funds(sheet, Bucket.PENDING_PAYOUTS, -amount, open_amount)
-        elif payout.state is not PayoutState.PENDING and payout.amount:
+        elif payout.state is not PayoutState.PENDING and (payout.amount or payout.state is not PayoutState.CANCELLED):
             raise ConflictError(f"The payout {payout.reference!r} is {payout.state}: what it drew cannot come back.")
         draft.payouts.append(_changed(payout, amount, draft.sequence, at))
     elif key is not None:
