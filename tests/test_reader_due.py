@@ -183,7 +183,9 @@ async def test_what_is_remembered_is_bounded(
     monkeypatch.setattr(due_amounts, "MOST_REMEMBERED", 1)
     remembered = due_amounts.DueAmounts[int]()
     amounts = due_amounts.Amounts("1", "2", "3", "4")
-    remembered.keep("a", 1, 10, None, amounts)
-    remembered.keep("b", 1, 10, None, amounts)
-    assert (remembered.find("a", 1, 10), remembered.find("b", 1, 10)) == (None, amounts)
-    assert remembered.find("b", 2, 10) is None
+    first, second = (due_amounts.Due(amounts, 1, since, 20) for since in (10, 11))
+    remembered.keep("a", first)
+    remembered.keep("b", second)
+    assert (remembered.find("a", 1, 12), remembered.find("b", 1, 12)) == (None, second)
+    assert remembered.find("b", 2, 12) is None
+    assert remembered.find("b", 1, 20) is None

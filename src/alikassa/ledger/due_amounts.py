@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from alikassa.money import from_units, to_units
 
-__all__ = ["Amounts", "DueAmounts", "ExactSum"]
+__all__ = ["Amounts", "Due", "DueAmounts", "ExactSum"]
 
 #: Accounts that are remembered at most.
 MOST_REMEMBERED = 20_000
@@ -40,26 +40,31 @@ class Amounts(NamedTuple):
         )
 
 
+class Due(NamedTuple, Generic[Moment]):
+    """An account's amounts with what is due, and from when until when they are that."""
+
+    amounts: Amounts
+    sequence: int
+    since: Moment
+    until: Moment
+
+
 class DueAmounts(Generic[Moment]):
     """Remembers the amounts of accounts of which something is due."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, Moment, Moment | None, Amounts]] = {}
+        self._known: dict[str, Due[Moment]] = {}
 
-    def find(self, account: str, sequence: int, now: Moment) -> Amounts | None:
+    def find(self, account: str, sequence: int, now: Moment) -> Due[Moment] | None:
         known = self._known.get(account)
-        if known is None or known[0] != sequence:
-            return None
-        since, until = known[1], known[2]
-        return known[3] if since <= now and (until is None or now < until) else None
+        return known if known is not None and known.sequence == sequence and known.since <= now < known.until else None
 
-    def keep(self, account: str, sequence: int, now: Moment, until: Moment | None, amounts: Amounts) -> None:
-        """`until`: when the next lot of the account falls due, None when there is none."""
+    def keep(self, account: str, due: Due[Moment]) -> None:
         if len(self._known) >= MOST_REMEMBERED:
             # The one that was summed up first: an account that is asked for often is soon here again.
             del self._known[next(iter(self._known))]
         self._known.pop(account, None)
-        self._known[account] = (sequence, now, until, amounts)
+        self._known[account] = due
 
 
 class ExactSum:

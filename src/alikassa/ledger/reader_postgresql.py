@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from alikassa.ledger.due_amounts import Amounts, DueAmounts
+from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
+from alikassa.ledger.kept import KeptRow, KeptRows
 from alikassa.ledger.reader import ActiveCertificate, Standing
 from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
 
@@ -21,6 +22,7 @@ __all__ = ["PostgresqlReader"]
 
 # For one joined read, a new connection included if it needs one.
 _ANSWER_SECONDS = 3.0
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _SETTINGS: dict[str, Any] = {
     "server_settings": {
         "application_name": "alikassa balance",
@@ -34,13 +36,20 @@ _SETTINGS: dict[str, Any] = {
     },
 }
 
+# A snapshot is the list of what is committed: two that are alike see the same database. One that is as it was has
+# only those accounts read that are not kept, $3 and $4; any other has all of them read, $1 and $2.
 _BALANCES = """
-SELECT asked.n, a.currency, a.balance::text, a.hold::text, a.rolling_reserve::text, a.pending_payouts::text,
-       a.sequence, CASE WHEN a.next_due_at <= coalesce($3, clock_timestamp()) THEN coalesce($3, clock_timestamp()) END,
-       c.id::text, c.sha1_allowed, c.public_key
-FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY AS asked (lane, id, n)
-JOIN accounts a ON a.lane = asked.lane AND a.id = asked.id
-LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payout' AND c.state = 'active'
+SELECT state.version, state.now, asked.n,
+       a.currency, a.balance::text, a.hold::text, a.rolling_reserve::text, a.pending_payouts::text,
+       a.sequence, a.next_due_at, c.id::text, c.sha1_allowed, c.public_key
+FROM (SELECT pg_current_snapshot()::text AS version, coalesce($6, clock_timestamp()) AS now) AS state
+LEFT JOIN (
+    unnest(CASE WHEN pg_current_snapshot()::text = $5 THEN $3::text ELSE $1::text END::smallint[],
+           CASE WHEN pg_current_snapshot()::text = $5 THEN $4::text ELSE $2::text END::uuid[])
+        WITH ORDINALITY AS asked (lane, id, n)
+    JOIN accounts a ON a.lane = asked.lane AND a.id = asked.id
+    LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payout' AND c.state = 'active'
+) ON true
 """
 
 # In one statement, so that the accounts and their lots are of one moment.
@@ -48,15 +57,19 @@ _DUE = """
 SELECT asked.n, a.sequence, a.balance::text, a.hold::text, a.rolling_reserve::text, a.pending_payouts::text,
        coalesce(due.hold, 0)::text, coalesce(due.rolling_reserve, 0)::text,
        (SELECT min(l.due_at) FROM lots l
-        WHERE l.lane = a.lane AND l.account_id = a.id AND l.open AND l.due_at > asked.now)
-FROM unnest($1::smallint[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY AS asked (lane, id, now, n)
+        WHERE l.lane = a.lane AND l.account_id = a.id AND l.open AND l.due_at > $3)
+FROM unnest($1::text::smallint[], $2::text::uuid[]) WITH ORDINALITY AS asked (lane, id, n)
 JOIN accounts a ON a.lane = asked.lane AND a.id = asked.id
 CROSS JOIN LATERAL (
     SELECT sum(l.remaining) FILTER (WHERE l.bucket = 'hold') AS hold,
            sum(l.remaining) FILTER (WHERE l.bucket = 'rolling_reserve') AS rolling_reserve
-    FROM lots l WHERE l.lane = a.lane AND l.account_id = a.id AND l.open AND l.due_at <= asked.now
+    FROM lots l WHERE l.lane = a.lane AND l.account_id = a.id AND l.open AND l.due_at <= $3
 ) AS due
 """
+
+
+# The lane by the end of the account, as text.
+_LANE_TEXT = {ending: str(lane) for ending, lane in LANE_OF_ENDING.items()}
 
 
 class PostgresqlReader:
@@ -68,6 +81,7 @@ class PostgresqlReader:
     def __init__(self, address: Address, now: Clock | None = None) -> None:
         self._address = address
         self._now = now
+        self._kept = KeptRows[datetime]()
         self._due = DueAmounts[datetime]()
         self._loop = asyncio.get_running_loop()
         self._waiting = Waiting(self._loop)
@@ -99,51 +113,95 @@ class PostgresqlReader:
             self._reading = None
 
     async def _find(self, accounts: list[str]) -> dict[str, Standing]:
-        lanes = [LANE_OF_ENDING[account[-2:]] for account in accounts]
-        found: dict[str, Standing] = {}
-        due: dict[str, tuple[int, datetime]] = {}
         async with asyncio.timeout(_ANSWER_SECONDS):
             connection = await self._connect()
-            now = None if self._now is None else self._now()
-            rows = await self._statement.fetch(lanes, accounts, now)
-            for n, currency, balance, hold, reserve, pending, sequence, at, id_, sha1_allowed, public_key in rows:
-                certificates: tuple[ActiveCertificate, ...] = ()
-                if id_ is not None:
-                    certificates = (ActiveCertificate(id_, sha1_allowed, public_key),)
-                account = accounts[n - 1]
-                if account in found:
-                    certificates = found[account].certificates + certificates
-                elif at is not None:
-                    due[account] = sequence, at
-                found[account] = Standing(currency, balance, hold, reserve, pending, certificates)
+            rows, now = await self._read_rows(accounts)
+            due: list[str] = []
+            for account in accounts:
+                row = rows[account]
+                if row is None or row.until is None or row.since <= now < row.until:
+                    continue
+                if now < row.since:
+                    # The clock was set back, and what was due is not.
+                    del rows[account]
+                    return await self._find(accounts)
+                due.append(account)
             if due:
-                for account, amounts in (await self._find_due(connection, due)).items():
-                    one = found[account]
-                    found[account] = Standing(one.currency, *amounts, one.certificates)
-        return found
+                await self._count_due(connection, due, rows, now)
+            return {account: row.standing for account in accounts if (row := rows[account]) is not None}
 
-    async def _find_due(
-        self, connection: asyncpg.Connection, due: dict[str, tuple[int, datetime]]
-    ) -> dict[str, Amounts]:
-        found: dict[str, Amounts] = {}
+    async def _read_rows(self, accounts: list[str]) -> tuple[dict[str, KeptRow[datetime] | None], datetime]:
+        unknown, known = self._kept.part(accounts)
+        every = unknown + known if unknown else known
+        read = await self._statement.fetch(
+            *_arrays(every), *_arrays(unknown), self._kept.version, None if self._now is None else self._now()
+        )
+        version, now = read[0][:2]
+        same = version == self._kept.version
+        rows = self._kept.at(version)
+        for account in unknown if same else every:
+            rows[account] = None
+        for (
+            _,
+            _,
+            n,
+            currency,
+            balance,
+            hold,
+            reserve,
+            pending,
+            sequence,
+            next_due_at,
+            certificate,
+            sha1_allowed,
+            public_key,
+        ) in read:
+            if n is None:
+                continue
+            account = every[n - 1]
+            certificates: tuple[ActiveCertificate, ...] = ()
+            if certificate is not None:
+                certificates = (ActiveCertificate(certificate, sha1_allowed, public_key),)
+            before = rows[account]
+            if before is not None:
+                certificates = before.standing.certificates + certificates
+            rows[account] = KeptRow(
+                Standing(currency, balance, hold, reserve, pending, certificates), sequence, _EARLIEST, next_due_at
+            )
+        return rows, now
+
+    async def _count_due(
+        self,
+        connection: asyncpg.Connection,
+        accounts: list[str],
+        rows: dict[str, KeptRow[datetime] | None],
+        now: datetime,
+    ) -> None:
+        """Put what is due by now into these accounts' rows, from their lots."""
+        found: dict[str, Due[datetime]] = {}
         unknown: list[str] = []
-        for account, (sequence, now) in due.items():
-            known = self._due.find(account, sequence, now)
+        for account in accounts:
+            row = rows[account]
+            assert row is not None  # noqa: S101 - only what was found can be due
+            known = self._due.find(account, row.sequence, now)
             if known is None:
                 unknown.append(account)
             else:
                 found[account] = known
-        if not unknown:
-            return found
-        lanes, times = [LANE_OF_ENDING[account[-2:]] for account in unknown], [due[account][1] for account in unknown]
-        for n, sequence, *amounts, until in await connection.fetch(_DUE, lanes, unknown, times):
-            account = unknown[n - 1]
-            found[account] = Amounts.of(*amounts)
-            self._due.keep(account, sequence, due[account][1], until, found[account])
-        return found
+        if unknown:
+            for n, sequence, *amounts, until in await connection.fetch(_DUE, *_arrays(unknown), now):
+                account = unknown[n - 1]
+                found[account] = Due(Amounts.of(*amounts), sequence, now, until or _LATEST)
+                self._due.keep(account, found[account])
+        for account, due in found.items():
+            row = rows[account]
+            assert row is not None  # noqa: S101 - as above
+            standing = Standing(row.standing.currency, *due.amounts, row.standing.certificates)
+            rows[account] = KeptRow(standing, row.sequence, due.since, due.until)
 
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
+            self._kept.clear()
             self._connection = await self._address.connect(**_SETTINGS)
             self._statement = await self._connection.prepare(_BALANCES)
         return self._connection
@@ -163,8 +221,15 @@ class PostgresqlReader:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+        self._kept.clear()
 
     async def close(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
         self._disconnect()
+
+
+def _arrays(accounts: list[str]) -> tuple[str, str]:
+    """Lanes and uuids as PostgreSQL writes arrays: the driver looks long at every element of a list."""
+    lanes = [_LANE_TEXT[account[-2:]] for account in accounts]
+    return f"{{{','.join(lanes)}}}", f"{{{','.join(accounts)}}}"

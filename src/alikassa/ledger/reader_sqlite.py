@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alikassa.clock import moment_text
-from alikassa.ledger.due_amounts import Amounts, DueAmounts, ExactSum
+from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts, ExactSum
 from alikassa.ledger.failures import translate
+from alikassa.ledger.kept import KeptRow, KeptRows
 from alikassa.ledger.reader import ActiveCertificate, Standing
 from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alikassa.clock import Clock
     from alikassa.ledger.address import Address
 
@@ -29,6 +32,10 @@ _BUSY_SECONDS = 0.25
 # How often to see that the file is still the one that was opened.
 _LOOK_SECONDS = 1.0
 
+# Another one as soon as another connection has committed, and from no other cause.
+_VERSION = "PRAGMA data_version"
+_EARLIEST, _LATEST = "0", "A"
+
 
 class SqliteReader:
     """See `AccountReader`."""
@@ -36,6 +43,7 @@ class SqliteReader:
     def __init__(self, address: Address, now: Clock) -> None:
         self._address = address
         self._now = now
+        self._kept = KeptRows[str]()
         self._due = DueAmounts[str]()
         self._file = Path(address.url.database or "")
         self._connection: sqlite3.Connection | None = None
@@ -62,37 +70,70 @@ class SqliteReader:
                 joined.fail(error)
 
     def _find(self, accounts: list[str]) -> dict[str, Standing]:
+        rows = self._kept.at(self._execute(_VERSION, ())[0][0])
+        unknown, _ = self._kept.part(accounts)
+        if unknown:
+            self._read_rows(unknown, rows)
+        found: dict[str, Standing] = {}
+        now = ""
+        for account in accounts:
+            row = rows[account]
+            if row is None:
+                continue
+            if row.until is not None:
+                now = now or moment_text(self._now())
+                if now < row.since:
+                    # The clock was set back, and what was due is not.
+                    del rows[account]
+                    return self._find(accounts)
+                if row.until <= now:
+                    row = rows[account] = self._count_due(account, row, now)
+            found[account] = row.standing
+        return found
+
+    def _read_rows(self, accounts: list[str], rows: dict[str, KeptRow[str] | None]) -> None:
         parameters: list[Any] = []
         for account in accounts:
             parameters += (LANE_OF_ENDING[account[-2:]], account)
-        found: dict[str, Standing] = {}
-        now = ""
-        for id_, currency, balance, hold, reserve, pending, sequence, next_due_at, *certificate in self._execute(
-            _balances(len(accounts)), parameters
-        ):
-            certificates = _active(*certificate)
-            if id_ in found:
-                certificates = found[id_].certificates + certificates
-            if next_due_at is not None:
-                now = now or moment_text(self._now())
-                if next_due_at <= now:
-                    amounts = self._due.find(id_, sequence, now) or self._sum_up(id_, now)
-                    balance, hold, reserve, pending = amounts
-            found[id_] = Standing(currency, balance, hold, reserve, pending, certificates)
-        return found
+            rows[account] = None
+        for (
+            id_,
+            currency,
+            balance,
+            hold,
+            reserve,
+            pending,
+            sequence,
+            next_due_at,
+            certificate,
+            sha1_allowed,
+            public_key,
+        ) in self._execute(_balances(len(accounts)), parameters):
+            certificates: tuple[ActiveCertificate, ...] = ()
+            if certificate is not None:
+                certificates = (ActiveCertificate(certificate, bool(sha1_allowed), public_key),)
+            known = rows[id_]
+            if known is not None:
+                certificates = known.standing.certificates + certificates
+            rows[id_] = KeptRow(
+                Standing(currency, balance, hold, reserve, pending, certificates), sequence, _EARLIEST, next_due_at
+            )
 
-    def _sum_up(self, account: str, now: str) -> Amounts:
-        """What is due of the account, from its lots."""
-        lane = LANE_OF_ENDING[account[-2:]]
-        (row,) = self._execute(_DUE, {"lane": lane, "account": account, "now": now})
-        amounts, until = Amounts.of(*row[1:7]), row[7]
-        self._due.keep(account, row[0], now, until, amounts)
-        return amounts
+    def _count_due(self, account: str, row: KeptRow[str], now: str) -> KeptRow[str]:
+        """The account with what is due by now, from its lots."""
+        due = self._due.find(account, row.sequence, now)
+        if due is None:
+            lane = LANE_OF_ENDING[account[-2:]]
+            ((sequence, *amounts, until),) = self._execute(_DUE, {"lane": lane, "account": account, "now": now})
+            due = Due(Amounts.of(*amounts), sequence, now, until or _LATEST)
+            self._due.keep(account, due)
+        standing = Standing(row.standing.currency, *due.amounts, row.standing.certificates)
+        return KeptRow(standing, row.sequence, due.since, due.until)
 
     async def ping(self) -> None:
         try:
             self._look_again()
-            self._execute("SELECT version_num FROM alembic_version", [])
+            self._execute("SELECT version_num FROM alembic_version", ())
         except sqlite3.Error as error:
             self._disconnect()
             raise translate(self._address, error) from error
@@ -100,7 +141,7 @@ class SqliteReader:
     async def close(self) -> None:
         self._disconnect()
 
-    def _execute(self, statement: str, parameters: list[Any] | dict[str, Any]) -> list[Any]:
+    def _execute(self, statement: str, parameters: Sequence[Any] | dict[str, Any]) -> list[Any]:
         if time.monotonic() >= self._look_at:
             self._look_again()
         connection = self._connection
@@ -136,10 +177,7 @@ class SqliteReader:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _active(id_: str | None, sha1_allowed: int, public_key: bytes) -> tuple[ActiveCertificate, ...]:
-    return () if id_ is None else (ActiveCertificate(id_, bool(sha1_allowed), public_key),)
+        self._kept.clear()
 
 
 @cache

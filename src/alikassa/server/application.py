@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -22,12 +23,16 @@ from alikassa.server.verification import Verifier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
+    from alikassa.server.balance import Asked
     from alikassa.server.settings import Settings
 
 __all__ = ["LONGEST_BODY", "Application"]
 
 #: The largest body that is read, in bytes. The page's programs send two to four.
 LONGEST_BODY = 16 * 1024
+
+# More objects made than freed, until the garbage collector looks at the young ones.
+_ALLOCATIONS = 20_000
 
 
 class Scope(Protocol):
@@ -42,6 +47,8 @@ class Receiving(Protocol):
     """A body that is under way; None for one that is too large. Cancelled, whoever waits for it is told so."""
 
     def __await__(self) -> Generator[Any, None, bytes | None]: ...
+    def done(self) -> bool: ...
+    def result(self) -> bytes | None: ...
     def cancel(self) -> object: ...
 
 
@@ -51,6 +58,10 @@ class Exchange(Protocol):
     def __call__(self) -> Receiving: ...
     def __aiter__(self) -> AsyncIterator[bytes]: ...
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
+
+
+class _TooLateError(Exception):
+    """The body did not arrive in its time."""
 
 
 class Application:
@@ -70,6 +81,10 @@ class Application:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         configure_logging()
         loop.run_until_complete(self.start())
+        # What is there now stays. Requests leave no cycles, so that looking for some can be seldom.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_ALLOCATIONS)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(self.stop())
@@ -110,20 +125,32 @@ class Application:
         else:
             receiving = exchange()
         asked = self._endpoint.begin(headers)
-        self._receiving[receiving] = asked.begun + self._settings.body_seconds
+        # The read first: meanwhile most bodies arrive, and one that is there needs no waking up from another thread.
+        if asked.reading is not None:
+            try:  # noqa: SIM105 - a context manager would cost as much as the rest of this function
+                await asked.reading
+            except DatabaseError:
+                pass  # `answer` looks at it again
         try:
-            body = await receiving
-        except BaseException as error:
-            asked.drop()
-            if isinstance(error, asyncio.CancelledError) and receiving not in self._receiving:
-                return _too_late(self._settings.body_seconds)
-            raise
-        finally:
-            self._receiving.pop(receiving, None)
+            body = receiving.result() if receiving.done() else await self._body(receiving, asked)
+        except _TooLateError:
+            return _too_late(self._settings.body_seconds)
         if body is None:
             asked.drop()
             return _too_large()
         return await self._endpoint.answer(asked, body)
+
+    async def _body(self, receiving: Receiving, asked: Asked) -> bytes | None:
+        """The body, waited for at most `body_seconds`."""
+        self._receiving[receiving] = asked.begun + self._settings.body_seconds
+        try:
+            return await receiving
+        except asyncio.CancelledError:
+            if receiving in self._receiving:
+                raise
+            raise _TooLateError from None
+        finally:
+            self._receiving.pop(receiving, None)
 
     async def _elsewhere(self, scope: Scope) -> Answer:
         if scope.path == BALANCE_PATH:
