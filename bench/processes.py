@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BENCH", "ask", "clean_environment", "free_port", "progress", "running", "serve_command"]
+__all__ = ["BENCH", "ask", "clean_environment", "free_port", "progress", "running", "running_aside", "serve_command"]
 
 BENCH = Path(__file__).resolve().parent
 _START_SECONDS = 30
@@ -59,6 +59,19 @@ def running(name: str, command: list[str], port: int, log: Path) -> Iterator[Non
     try:
         _wait(name, process, port, log)
         yield
+    finally:
+        _stop(process)
+
+
+@contextmanager
+def running_aside(command: list[str], log: Path) -> Iterator[None]:
+    """A process that nobody talks to. RuntimeError when it did not last as long as the block."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=clean_environment(), start_new_session=True)
+    try:
+        yield
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[1]} ended early:\n{log.read_text()}")
     finally:
         _stop(process)
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 
 from alikassa.errors import DatabaseError, DatabaseUnavailableError
+from alikassa.ledger import kept
 from alikassa.ledger.address import Address
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Adjustment
@@ -80,6 +82,56 @@ async def test_a_change_shows_in_the_next_read(shop_here: Shop, database: Databa
     found = await reader.find(PAGE_ACCOUNT)
     assert found is not None
     assert found.certificates == ()
+
+
+async def test_what_was_read_is_kept_until_something_is_committed(
+    shop_here: Shop, database: Database, reader: AccountReader
+) -> None:
+    """While the database is what it was, an account is not read again; any commit ends that, whatever it is about."""
+    first = await reader.find(PAGE_ACCOUNT)
+    assert await reader.find(PAGE_ACCOUNT) is first
+    await Registry(database).add_merchant("Somebody else")
+    second = await reader.find(PAGE_ACCOUNT)
+    assert second == first
+    assert second is not first
+    assert await reader.find(PAGE_ACCOUNT) is second
+
+
+async def test_an_account_that_was_not_there_is_seen_when_it_is_opened(
+    shop_here: Shop, database: Database, reader: AccountReader
+) -> None:
+    """That there is none is kept no longer than what there is."""
+    account = uuid.uuid4()
+    assert [await reader.find(str(account)) for _ in range(2)] == [None, None]
+    await Registry(database).open_account(uuid.UUID(shop_here.merchant), "RUB", account)
+    assert await reader.find(str(account)) is not None
+
+
+async def test_a_transaction_that_was_open_during_a_read_is_seen_once_it_commits(
+    shop_here: Shop, database: Database, reader: AccountReader
+) -> None:
+    """What another transaction holds back is not read, and not overlooked later either."""
+    async with database.write() as connection:
+        await connection.execute(sa.text("UPDATE merchants SET name = name || '!'"))
+        await connection.execute(sa.text("UPDATE certificates SET sha1_allowed = NOT sha1_allowed"))
+        before = await reader.find(PAGE_ACCOUNT)
+        assert await reader.find(PAGE_ACCOUNT) is before
+    after = await reader.find(PAGE_ACCOUNT)
+    assert before is not None
+    assert after is not None
+    assert [one.sha1_allowed for one in after.certificates] != [one.sha1_allowed for one in before.certificates]
+
+
+async def test_no_more_is_kept_than_the_bound(
+    shop_here: Shop, reader: AccountReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past it everything is read afresh, and answered all the same."""
+    monkeypatch.setattr(kept, "MOST_KEPT", 3)
+    strangers = [str(uuid.uuid4()) for _ in range(8)]
+    for stranger in strangers:
+        found = await asyncio.gather(reader.find(PAGE_ACCOUNT), reader.find(stranger))
+        assert found[0] is not None
+        assert found[1] is None
 
 
 async def test_requests_that_wait_share_a_read(

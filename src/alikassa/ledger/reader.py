@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -28,10 +28,11 @@ class ActiveCertificate(msgspec.Struct, frozen=True, gc=False):
     public_key: bytes
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class Standing(msgspec.Struct, gc=False):
     """An account at one moment: four amounts as text with eight decimals, and who may ask for them.
 
-    What is due by then is in `balance`, whether it is released in the books yet or not.
+    What is due by then is in `balance`, whether it is released in the books yet or not. `answer` is for whoever
+    tells the account: what was made of the numbers stays beside them.
     """
 
     currency: str
@@ -40,6 +41,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     rolling_reserve: str
     pending_payouts: str
     certificates: tuple[ActiveCertificate, ...]
+    answer: Any = None
 
 
 class AccountReader(Protocol):

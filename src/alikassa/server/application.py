@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import time
@@ -23,16 +22,12 @@ from alikassa.server.verification import Verifier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
-    from alikassa.server.balance import Asked
     from alikassa.server.settings import Settings
 
 __all__ = ["LONGEST_BODY", "Application"]
 
 #: The largest body that is read, in bytes. The page's programs send two to four.
 LONGEST_BODY = 16 * 1024
-
-# More objects made than freed, until the garbage collector looks at the young ones.
-_ALLOCATIONS = 20_000
 
 
 class Scope(Protocol):
@@ -81,10 +76,6 @@ class Application:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         configure_logging()
         loop.run_until_complete(self.start())
-        # What is there now stays. Requests leave no cycles, so that looking for some can be seldom.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_ALLOCATIONS)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(self.stop())
@@ -105,10 +96,27 @@ class Application:
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         try:
-            if scope.path == BALANCE_PATH and scope.method == "POST":
-                answer = await self._balance(scope.headers, exchange)
-            else:
+            if scope.path != BALANCE_PATH or scope.method != "POST":
                 answer = await self._elsewhere(scope)
+            elif (length := scope.headers.get("content-length")) is not None and int(length) > LONGEST_BODY:
+                answer = _too_large()
+            else:
+                receiving = asyncio.ensure_future(_gather(exchange)) if length is None else exchange()
+                asked = self._endpoint.begin(scope.headers)
+                if asked.reading is not None:
+                    try:  # noqa: SIM105 - a context manager would cost as much as all that follows
+                        await asked.reading
+                    except DatabaseError:
+                        pass  # `answer` looks at it again
+                # By now most bodies have arrived, and need no waking up from another thread.
+                body = receiving.result() if receiving.done() else await self._body(receiving, asked.begun)
+                if body is None:
+                    asked.drop()
+                    answer = _too_large()
+                else:
+                    answer = self._endpoint.at_once(asked, body) or await self._endpoint.answer(asked, body)
+        except _TooLateError:
+            answer = _too_late(self._settings.body_seconds)
         except ProtocolClosed:
             return  # whoever asked is gone
         except Exception:
@@ -116,33 +124,9 @@ class Application:
             answer = problem(500, "Something went wrong here.", remedy="Send the request again; we are told of it.")
         exchange.response_bytes(*answer)
 
-    async def _balance(self, headers: Any, exchange: Exchange) -> Answer:
-        length = headers.get("content-length")
-        if length is None:
-            receiving: Receiving = asyncio.ensure_future(_gather(exchange))
-        elif int(length) > LONGEST_BODY:
-            return _too_large()
-        else:
-            receiving = exchange()
-        asked = self._endpoint.begin(headers)
-        # The read first: meanwhile most bodies arrive, and one that is there needs no waking up from another thread.
-        if asked.reading is not None:
-            try:  # noqa: SIM105 - a context manager would cost as much as the rest of this function
-                await asked.reading
-            except DatabaseError:
-                pass  # `answer` looks at it again
-        try:
-            body = receiving.result() if receiving.done() else await self._body(receiving, asked)
-        except _TooLateError:
-            return _too_late(self._settings.body_seconds)
-        if body is None:
-            asked.drop()
-            return _too_large()
-        return await self._endpoint.answer(asked, body)
-
-    async def _body(self, receiving: Receiving, asked: Asked) -> bytes | None:
-        """The body, waited for at most `body_seconds`."""
-        self._receiving[receiving] = asked.begun + self._settings.body_seconds
+    async def _body(self, receiving: Receiving, begun: float) -> bytes | None:
+        """The body that is under way, waited for at most `body_seconds`."""
+        self._receiving[receiving] = begun + self._settings.body_seconds
         try:
             return await receiving
         except asyncio.CancelledError:
