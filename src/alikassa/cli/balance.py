@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alikassa.cli.options import DigestChoice, KeysOption, parse_uuid
+from alikassa.cli.connection import (
+    AccountOption,
+    BaseUrlOption,
+    BodyOption,
+    CaBundleOption,
+    DigestOption,
+    KeysOption,
+    ProfileOption,
+    ProxyOption,
+    TimeoutOption,
+    connection,
+)
 from alikassa.cli.output import Output, print_csv, print_json, print_table
 
 if TYPE_CHECKING:
@@ -23,46 +33,36 @@ def add_to(app: typer.Typer) -> None:
 
 
 def balance(
-    account: Annotated[
-        str, typer.Option("--account", envvar="ALIKASSA_ACCOUNT", metavar="UUID", help="The account's uuid.")
-    ],
-    keys: KeysOption,
-    base_url: Annotated[
-        str, typer.Option("--base-url", envvar="ALIKASSA_BASE_URL", metavar="URL", help="The server's address.")
-    ] = "https://api-merchant.alikassa.com",
-    digest: Annotated[
-        DigestChoice, typer.Option("--digest", envvar="ALIKASSA_DIGEST", help="The digest under the signature.")
-    ] = DigestChoice.SHA256,
-    body: Annotated[str, typer.Option("--body", help="The signed body: {}, [] or null.")] = "{}",
-    timeout: Annotated[float, typer.Option("--timeout", help="For the whole call with its retries, in seconds.")] = 30,
-    ca_bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--ca-bundle", envvar="ALIKASSA_CA_BUNDLE", help="PEM file to trust instead of the system's store."
-        ),
-    ] = None,
-    proxy: Annotated[
-        str | None, typer.Option("--proxy", metavar="URL", help="Instead of what HTTPS_PROXY says.")
-    ] = None,
+    context: typer.Context,
+    profile: ProfileOption = None,
+    account: AccountOption = None,
+    keys: KeysOption = None,
+    base_url: BaseUrlOption = None,
+    digest: DigestOption = None,
+    body: BodyOption = None,
+    timeout: TimeoutOption = None,
+    ca_bundle: CaBundleOption = None,
+    proxy: ProxyOption = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the output.")] = Output.TABLE,
 ) -> None:
     """Ask for an account's balance with a signed request.
 
-    Sign with the payout certificate, not with the payment one. Options may come from the environment:
-    ALIKASSA_ACCOUNT, ALIKASSA_KEYS, ALIKASSA_BASE_URL, ALIKASSA_DIGEST, ALIKASSA_CA_BUNDLE.
+    Sign with the payout certificate, not with the payment one. An option comes before the environment, that before
+    the profile.
     """
-    from alikassa.client.sync import Client
+    from alikassa.profiles.connect import open_client
 
-    with Client(
-        parse_uuid(account, "an account"),
-        keys,
-        base_url=base_url,
-        digest=digest.value,
-        body=body,
-        timeout=timeout,
-        ca_bundle=ca_bundle,
-        proxy=proxy,
-    ) as client:
+    given = {
+        "account": account,
+        "keys": keys,
+        "base_url": base_url,
+        "digest": digest,
+        "body": body,
+        "timeout": timeout,
+        "ca_bundle": ca_bundle,
+        "proxy": proxy,
+    }
+    with open_client(connection(context, profile, given).settings) as client:
         print_balance(client.balance(), output)
 
 

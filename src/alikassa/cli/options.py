@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,6 @@ __all__ = [
     "DatabaseOption",
     "DigestChoice",
     "JsonOption",
-    "KeysOption",
     "PurposeChoice",
     "parse_account",
     "parse_uuid",
@@ -41,15 +39,6 @@ DatabaseOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-KeysOption = Annotated[
-    Path,
-    typer.Option(
-        "--keys",
-        envvar="ALIKASSA_KEYS",
-        metavar="DIR",
-        help="Folder of the payout certificate's archive: private.pem and password.txt.",
-    ),
-]
 
 
 def parse_uuid(text: str, what: str) -> uuid.UUID:

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,9 +23,9 @@ from alikassa.errors import (
     RefusedError,
     ServerError,
 )
-from alikassa.protocol import archive
+from alikassa.keys import open_signer
 from alikassa.protocol.messages import BALANCE_PATH, INVALID, JSON, Balance, decode_balance, decode_errors
-from alikassa.protocol.signatures import Digest, KeySigner, Signer, encode_sign
+from alikassa.protocol.signatures import Digest, Signer, encode_sign
 
 if TYPE_CHECKING:
     import uuid
@@ -234,11 +233,7 @@ def _body(body: bytes | str) -> bytes:
 
 def _signer(keys: str | os.PathLike[str] | Signer, digest: Digest | str | None) -> Signer:
     if isinstance(keys, str | os.PathLike):
-        try:
-            chosen = Digest(digest or Digest.SHA256)
-        except ValueError:
-            raise ConfigurationError(f"{digest!r} is no digest.", remedy="Use sha256 or sha1.") from None
-        return KeySigner(archive.load(Path(keys).expanduser()), chosen)
+        return open_signer(keys, digest)
     if not callable(getattr(keys, "sign", None)):
         raise ConfigurationError(
             "keys is neither a folder nor a signer.", remedy="Give the archive's folder, or an object with sign(bytes)."

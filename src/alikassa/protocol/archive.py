@@ -104,8 +104,8 @@ def _create(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
 
 
-def load(directory: Path) -> RSAPrivateKey:
-    """The private key of the archive in `directory`, opened with its password.txt.
+def load(directory: Path, *, passphrase: bytes | None = None) -> RSAPrivateKey:
+    """The private key of the archive in `directory`, opened with its password.txt or with `passphrase` in its place.
 
     Warns (InsecureKeyWarning) when others may read either file. Raises CertificateError.
     """
@@ -114,6 +114,8 @@ def load(directory: Path) -> RSAPrivateKey:
             f"There is no folder {directory}.",
             remedy=f"Name the folder that holds {PRIVATE} and {PASSPHRASE}, or make one with: alikassa keygen DIR",
         )
+    if passphrase is not None:
+        return load_private_key(_read(directory / PRIVATE), passphrase)
     protected = (directory / PASSPHRASE).exists()
     # The contents go into no variable here: some tools print those of a traceback.
     return load_private_key(_read(directory / PRIVATE), _read(directory / PASSPHRASE) if protected else None)
