@@ -23,6 +23,10 @@ def parse_options(description: str, *, tasks: bool = False) -> argparse.Namespac
     parser.add_argument("--seconds", type=float, default=3)
     if tasks:
         parser.add_argument("--tasks", type=int, default=0, help="ask from so many tasks at once (asyncio)")
+        parser.add_argument("--calls", type=int, default=0, help="so many calls of --accounts, all at once (asyncio)")
+        parser.add_argument("--accounts", type=lambda text: text.split(","), default=[], help="uuids, with commas")
+    else:
+        parser.add_argument("--once", action="store_true", help="one call, and the balance it was told")
     return parser.parse_args()
 
 

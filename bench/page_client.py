@@ -44,4 +44,7 @@ def ask_balance(options: argparse.Namespace) -> str:
 
 if __name__ == "__main__":
     chosen = parse_options("Ask as the page's Python program does.")
-    repeat(lambda: ask_balance(chosen), chosen.seconds)
+    if chosen.once:
+        print(ask_balance(chosen))
+    else:
+        repeat(lambda: ask_balance(chosen), chosen.seconds)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client_rows import measure_clients
+from client_rows import ACCOUNTS, measure_clients, serving_over_https
 from engines import fill_sqlite, grow_large, make_due, postgresql, prepare_stores, release_all
 from help_rows import measure_help
 from load import Load
@@ -18,6 +18,7 @@ from posting_rows import measure_postings
 from processes import progress
 from report import print_report
 from server_rows import measure_servers
+from start_rows import measure_starts
 from workload import Held, make_shops, write_requests
 
 if TYPE_CHECKING:
@@ -50,10 +51,13 @@ def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, s
         yield from _measure_books(parts, plan, folder, facts)
     if "client" in parts:
         progress("Client calls")
-        (shop,) = make_shops(merchants=1, accounts_each=1)
+        (shop,) = make_shops(merchants=1, accounts_each=ACCOUNTS)
         place = folder / "client"
         place.mkdir()
-        yield measure_clients(place, fill_sqlite(place, [shop]), shop, rounds=plan.rounds, seconds=plan.seconds)
+        with serving_over_https(place, fill_sqlite(place, [shop]), shop) as options:
+            yield measure_clients(options, shop, rounds=plan.rounds, seconds=plan.seconds)
+            progress("Starting")
+            yield from measure_starts(options, shop.stands[0].balance, runs=plan.help_runs)
     if "help" in parts:
         progress("alikassa --help")
         yield measure_help(folder, runs=plan.help_runs)
