@@ -9,7 +9,6 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -20,6 +19,8 @@ from alikassa.protocol.signatures import KeySigner, signed_digest
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from cryptography import x509
 
 __all__ = [
     "LARGEST_BITS",
@@ -116,6 +117,9 @@ def load_public_key(pem: bytes, *, at: datetime | None = None) -> PublicKey:
         )
     try:
         if b"BEGIN CERTIFICATE-----" in pem:
+            # Seldom asked for, and a third of what this module takes to load.
+            from cryptography import x509
+
             certificate = x509.load_pem_x509_certificate(pem)
             _check_validity(certificate, at or now())
             key: object = certificate.public_key()
