@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-long check bench ci lock clean
+.PHONY: setup demo test test-long check reference bench ci lock clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
+
+# Writes docs/cli.md anew from the commands.
+reference: setup
+	@$(BIN)/python tools/cli_reference.py
 
 bench: setup
 	@$(BIN)/python bench/run.py

@@ -61,7 +61,7 @@ def open_(
         message(f"Opened account {account.id} in {account.currency}.")
 
 
-@app.command("list")
+@app.command("list", epilog="Example: `alikassa account list --json`")
 def list_(
     database: DatabaseOption,
     merchant: Annotated[str | None, typer.Option("--merchant", metavar="ID", help="Only this merchant's.")] = None,

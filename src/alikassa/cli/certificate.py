@@ -60,7 +60,7 @@ def add(
         message(f"Fingerprint: {added.fingerprint}")
 
 
-@app.command("list")
+@app.command("list", epilog="Example: `alikassa certificate list --merchant ID`")
 def list_(
     database: DatabaseOption,
     merchant: Annotated[str | None, typer.Option("--merchant", metavar="ID", help="Only this merchant's.")] = None,
@@ -79,7 +79,7 @@ def list_(
     )
 
 
-@app.command()
+@app.command(epilog="Example: `alikassa certificate revoke ID`")
 def revoke(certificate: CertificateArgument, database: DatabaseOption, as_json: JsonOption = False) -> None:
     """Revoke a certificate for good: from the next request on, what it signs is refused."""
     from alikassa.ledger.registry import Registry
@@ -93,7 +93,7 @@ def revoke(certificate: CertificateArgument, database: DatabaseOption, as_json: 
         message(f"Revoked {revoked.purpose} certificate {revoked.id} at {revoked.revoked_at:%Y-%m-%d %H:%M:%S} UTC.")
 
 
-@app.command()
+@app.command(epilog="Example: `alikassa certificate sha1 ID --forbid`")
 def sha1(
     certificate: CertificateArgument,
     allow: Annotated[bool, typer.Option("--allow/--forbid", help="Whether SHA-1 signatures are accepted.")],

@@ -18,7 +18,7 @@ __all__ = ["app"]
 app = typer.Typer(help="The database: its schema, and who may write to it.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(epilog="Example: `alikassa database migrate --database postgresql://owner@host/books`")
 def migrate(database: DatabaseOption) -> None:
     """Bring the schema up to date. Back the database up first."""
 

@@ -53,7 +53,7 @@ def create(
         message("Send it with each request as: Authorization: Bearer TOKEN")
 
 
-@token_app.command("list")
+@token_app.command("list", epilog="Example: `alikassa operator token list`")
 def list_(database: DatabaseOption, as_json: JsonOption = False) -> None:
     """List tokens, without the tokens themselves."""
     from alikassa.ledger.tokens import Tokens
@@ -66,7 +66,7 @@ def list_(database: DatabaseOption, as_json: JsonOption = False) -> None:
     )
 
 
-@token_app.command()
+@token_app.command(epilog="Example: `alikassa operator token revoke ID`")
 def revoke(
     token: Annotated[str, typer.Argument(metavar="ID", help="The token's id, as `list` shows it.")],
     database: DatabaseOption,

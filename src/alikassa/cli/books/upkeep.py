@@ -22,7 +22,7 @@ __all__ = ["add_to"]
 def add_to(app: typer.Typer) -> None:
     """Adds the commands to the group."""
     app.command(epilog="Example: `alikassa books close --until 2026-02-01 --reason 'January is audited'`")(close)
-    app.command()(sweep)
+    app.command(epilog="Example: `alikassa books sweep`")(sweep)
     app.command(epilog="Example: `alikassa books backup books-2026-02-01.backup`")(backup)
     app.command(epilog="Example: `alikassa books restore books-2026-02-01.backup --database sqlite:///new.db`")(restore)
     app.command("import", epilog="Example: `alikassa books import opening.csv --reference migration-2026 --dry-run`")(

@@ -29,7 +29,7 @@ PAGE, LIVE = "93d5df06-996c-48c3-9847-348d6b580b80", "4f1c2d7e-5a0b-4c3d-9e8f-60
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command()(demo)
+    app.command(epilog="Example: `alikassa demo`")(demo)
 
 
 def demo(
