@@ -41,6 +41,8 @@ class Block(NamedTuple):
 
 def blocks_of(text: str) -> list[Block]:
     found: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    if not found:
+        return []
     after = [*found[1:], ("", "")]
     return [
         Block(language, code, then if kind == "text" else "")
