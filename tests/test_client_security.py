@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from alikassa import AlikassaError, AsyncClient, Client, NetworkError
-from alikassa.client.core import network_error
+from alikassa.client.failures import network_error
 from conftest import PAGE_ACCOUNT, openssl_sign
 from wire_server import hang_up, ok, raw, respond, silence, wire_server
 
@@ -263,7 +263,8 @@ def test_reprs_show_no_secret(keys: Path, secrets: list[str]) -> None:
     """A client, its core and the request it made may be printed."""
     with wire_server() as server, Client(PAGE_ACCOUNT, keys, base_url=server.url) as client:
         client.balance()
-        shown = f"{client!r} {client._core!r} {client._core.outgoing()!r} {vars(client._core)!r} {vars(client)!r}"
+        outgoing = client._core.outgoing("an-id")
+        shown = f"{client!r} {client._core!r} {outgoing!r} {vars(client._core)!r} {vars(client)!r}"
     assert [secret for secret in secrets if secret in shown] == []
     assert PAGE_ACCOUNT in shown
 
@@ -271,4 +272,4 @@ def test_reprs_show_no_secret(keys: Path, secrets: list[str]) -> None:
 def test_a_secret_is_not_pickled(keys: Path) -> None:
     """`Sign` does not reach a cache or a queue by accident."""
     with Client(PAGE_ACCOUNT, keys, base_url="http://127.0.0.1:1") as client, pytest.raises(TypeError):
-        pickle.dumps(client._core.outgoing())
+        pickle.dumps(client._core.outgoing("an-id"))

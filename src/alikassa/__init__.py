@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from alikassa.client.asynchronous import AsyncClient
+    from alikassa.client.events import AttemptFailed, DigestChosen, Event, RequestAnswered, RequestStarted
+    from alikassa.client.signing import DigestSigner
     from alikassa.client.sync import Client
+    from alikassa.client.wire import AsyncTransport, Incoming, Outgoing, Transport
     from alikassa.errors import (
         AlikassaError,
         CertificateError,
@@ -33,28 +36,48 @@ if TYPE_CHECKING:
 __all__ = [
     "AlikassaError",
     "AsyncClient",
+    "AsyncTransport",
+    "AttemptFailed",
     "Balance",
     "CertificateError",
     "Client",
     "ConfigurationError",
     "DeadlineExceededError",
     "Digest",
+    "DigestChosen",
+    "DigestSigner",
+    "Event",
+    "Incoming",
     "KeySigner",
     "NetworkError",
+    "Outgoing",
     "ProtocolError",
     "RateLimitedError",
     "RefusedError",
+    "RequestAnswered",
+    "RequestStarted",
     "ServerError",
     "Signer",
+    "Transport",
 ]
 
 _HOMES = {
     "AsyncClient": "alikassa.client.asynchronous",
+    "AsyncTransport": "alikassa.client.wire",
+    "AttemptFailed": "alikassa.client.events",
     "Balance": "alikassa.protocol.messages",
     "Client": "alikassa.client.sync",
     "Digest": "alikassa.protocol.signatures",
+    "DigestChosen": "alikassa.client.events",
+    "DigestSigner": "alikassa.client.signing",
+    "Event": "alikassa.client.events",
+    "Incoming": "alikassa.client.wire",
     "KeySigner": "alikassa.protocol.signatures",
+    "Outgoing": "alikassa.client.wire",
+    "RequestAnswered": "alikassa.client.events",
+    "RequestStarted": "alikassa.client.events",
     "Signer": "alikassa.protocol.signatures",
+    "Transport": "alikassa.client.wire",
 }
 
 

@@ -42,9 +42,15 @@ __all__ = [
 
 
 class AlikassaError(Exception):
-    """The root. `str()` is what happened; `remedy` is what to do about it ("" when the text says it all)."""
+    """The root. `str()` is what happened; `remedy` is what to do about it ("" when the text says it all).
+
+    An error of a client's call has its `request_id`, which was sent as X-Request-Id, and the `server_request_id` that
+    came back, "" when none did.
+    """
 
     retryable = False
+    request_id = ""
+    server_request_id = ""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from itertools import count
 from typing import TYPE_CHECKING, Self
 
 import anyio
+import anyio.lowlevel
 
-from alikassa.client.core import ATTEMPTS, BASE_URL, TIMEOUT, Core
+from alikassa.client.call import Call
+from alikassa.client.checks import check_transport
+from alikassa.client.core import ATTEMPT_TIMEOUT, ATTEMPTS, BASE_URL, TIMEOUT, Core
+from alikassa.client.forking import follow_forks, start_afresh
 from alikassa.client.transport import AsyncPoolTransport
-from alikassa.errors import AlikassaError
+from alikassa.errors import AlikassaError, DeadlineExceededError
 
 if TYPE_CHECKING:
     import os
     import uuid
+    from collections.abc import Callable
 
-    from alikassa.client.transport import AsyncTransport
+    from alikassa.client.events import Event
+    from alikassa.client.wire import AsyncTransport, Incoming, Outgoing
     from alikassa.protocol.messages import Balance
     from alikassa.protocol.signatures import Digest, Signer
 
@@ -25,7 +29,7 @@ __all__ = ["AsyncClient"]
 
 class AsyncClient:
     """As `Client`, for asyncio: `await client.balance()`. Tasks of one event loop may share it;
-    in another event loop it opens new connections."""
+    in another event loop it opens new connections. `on_event` is an ordinary function."""
 
     def __init__(
         self,
@@ -36,39 +40,82 @@ class AsyncClient:
         digest: Digest | str | None = None,
         body: bytes | str = b"{}",
         timeout: float = TIMEOUT,
+        attempt_timeout: float = ATTEMPT_TIMEOUT,
         attempts: int = ATTEMPTS,
         ca_bundle: str | os.PathLike[str] | None = None,
         proxy: str | None = None,
+        http2: bool = False,
+        on_event: Callable[[Event], object] | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
         self._core = Core(
-            account, keys, base_url=base_url, digest=digest, body=body, timeout=timeout, attempts=attempts
+            account,
+            keys,
+            base_url=base_url,
+            digest=digest,
+            body=body,
+            timeout=timeout,
+            attempt_timeout=attempt_timeout,
+            attempts=attempts,
+            on_event=on_event,
         )
-        self._transport = transport or AsyncPoolTransport(self._core.url, ca_bundle, proxy)
+        check_transport(transport, ca_bundle=ca_bundle, proxy=proxy, http2=http2)
+        self._transport: AsyncTransport = transport or AsyncPoolTransport(self._core.url, ca_bundle, proxy, http2=http2)
+        self._loop: object = None
+        self._probing = anyio.Lock()
+        follow_forks(self)
+
+    @property
+    def digest(self) -> Digest | None:
+        """See `Client.digest`."""
+        return self._core.signing.digest
 
     async def balance(self, *, timeout: float | None = None) -> Balance:  # noqa: ASYNC109 - a call's own setting
         """See `Client.balance`."""
-        core = self._core
-        seconds = core.timeout if timeout is None else timeout
-        deadline = time.monotonic() + seconds
-        outgoing = core.outgoing()
-        last: AlikassaError | None = None
-        with anyio.move_on_after(seconds):
-            for attempt in count(1):
-                try:
-                    incoming = await self._transport.send(outgoing)
-                    return core.understand(incoming.status, incoming.headers, incoming.body)
-                except AlikassaError as error:
-                    last = error
-                    wait = core.wait(error, attempt, deadline - time.monotonic())
-                    if wait is None:
-                        raise
-                await anyio.sleep(wait)
-        raise core.too_late(seconds) from last
+        with Call(self._core, timeout) as call:
+            if not self._core.signing.undecided:
+                return await self._ask(call)
+            # One call finds out which digest the server takes; the others wait for what it finds.
+            probing = self._lock()
+            with anyio.move_on_after(call.remaining) as waiting:
+                await probing.acquire()
+            if waiting.cancelled_caught:
+                call.failed(DeadlineExceededError("The call's time is over."))
+            try:
+                if self._core.signing.undecided:
+                    return await self._ask(call)
+            finally:
+                probing.release()
+            return await self._ask(call)
+
+    async def _ask(self, call: Call) -> Balance:
+        while True:
+            try:
+                outgoing = call.begin()
+                return call.understand(await self._send(outgoing, call))
+            except AlikassaError as error:
+                wait = call.failed(error)
+            await anyio.sleep(wait)
+
+    async def _send(self, outgoing: Outgoing, call: Call) -> Incoming:
+        with anyio.move_on_after(call.left):
+            return await self._transport.send(outgoing)
+        raise DeadlineExceededError("The attempt's time is over.")
+
+    def _lock(self) -> anyio.Lock:
+        """The lock of this event loop: one that tasks of another loop waited for is of no use in it."""
+        loop = anyio.lowlevel.current_token()
+        if self._loop != loop:
+            self._loop, self._probing = loop, anyio.Lock()
+        return self._probing
 
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.close()
+
+    def after_fork(self) -> None:
+        """See `Client.after_fork`."""
+        start_afresh(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

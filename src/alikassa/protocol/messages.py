@@ -39,6 +39,7 @@ INVALID = "The given data was invalid."
 
 # An amount on the wire: plain digits. At most 18 before the point (|x| < 10^18) and 18 after it.
 _AMOUNT = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
+_FIELDS = frozenset({"currency", "balance", "hold", "rolling_reserve", "pending_payouts"})
 _CURRENCY = re.compile(r"[A-Za-z0-9]{2,12}", re.ASCII)
 
 
@@ -50,7 +51,8 @@ class Balance:
     - `hold`: held for a short while after each payment;
     - `rolling_reserve`: held longer, against chargebacks;
     - `pending_payouts`: payouts made and not yet final; None when the server left it out;
-    - `raw`: the body as it arrived, fields that this class does not know included.
+    - `raw`: the body as it arrived, fields that this class does not know included;
+    - `extra`: those fields, by their names. A number with a point comes as text, so that it stays exact.
     """
 
     currency: str
@@ -59,6 +61,11 @@ class Balance:
     rolling_reserve: Decimal
     pending_payouts: Decimal | None
     raw: bytes = field(repr=False, compare=False)
+
+    @property
+    def extra(self) -> Mapping[str, object]:
+        fields = _object(self.raw) if self.raw else {}
+        return {name: value for name, value in fields.items() if name not in _FIELDS}
 
     def __str__(self) -> str:
         pending = "not told" if self.pending_payouts is None else f"{self.pending_payouts:f}"

@@ -48,6 +48,10 @@ class KeySigner:
     def sign(self, data: bytes, /) -> bytes:
         return self._key.sign(data, _PADDING, _HASHES[self.digest])
 
+    def with_digest(self, digest: Digest, /) -> KeySigner:
+        """The same key, signing with this digest."""
+        return KeySigner(self._key, digest)
+
     def __repr__(self) -> str:
         return f"<KeySigner RSA-{self._key.key_size} {self.digest}>"
 

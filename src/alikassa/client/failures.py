@@ -1,0 +1,31 @@
+"""The HTTP library's errors as ours."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from alikassa.errors import NetworkError
+
+__all__ = ["network_error"]
+
+
+def network_error(error: Exception, url: str, *, what: str) -> NetworkError:
+    """Ours for the HTTP library's error. Its chain keeps the library's error but none of its frames: their
+    variables hold the request's headers, `Sign` among them, and some tools print variables."""
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+    host = urlsplit(url).netloc
+    found = NetworkError(f"{what} {host}: {str(error) or type(error).__name__}.", remedy=_remedy(error))
+    found.__cause__ = error
+    return found
+
+
+def _remedy(error: Exception) -> str:
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
+        return "The server's TLS certificate is not trusted. For a private CA, name its file (ca_bundle=, --ca-bundle)."
+    if "Name or service not known" in text or "nodename nor servname" in text:
+        return "Check the host in the base URL, and DNS."
+    return "Check the base URL, the network and the proxy, and try again."

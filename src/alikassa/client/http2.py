@@ -1,0 +1,107 @@
+"""HTTP/2: many requests at a time on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+import anyio
+
+from alikassa.client.transport import AsyncPoolTransport
+from alikassa.errors import DeadlineExceededError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Coroutine
+
+    from alikassa.client.wire import Incoming, Outgoing
+
+__all__ = ["LoopTransport", "http2_failures", "mute_header_logs"]
+
+# How much longer than its deadline a thread waits for the loop, in seconds.
+_GRACE = 5.0
+
+
+class LoopTransport:
+    """Carries the requests of all threads over one HTTP/2 connection.
+
+    Threads that share such a connection would wait for one another without any limit of time. So the connection
+    belongs to an event loop, in a thread of its own, where each request keeps its own deadline.
+    """
+
+    def __init__(self, url: str, ca_bundle: str | os.PathLike[str] | None, proxy: str | None) -> None:
+        self._carrier = AsyncPoolTransport(url, ca_bundle, proxy, http2=True)
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def send(self, outgoing: Outgoing, deadline: float, /) -> Incoming:
+        return self._run(self._send(outgoing, deadline), deadline - time.monotonic() + _GRACE)
+
+    async def _send(self, outgoing: Outgoing, deadline: float) -> Incoming:
+        with anyio.move_on_after(max(deadline - time.monotonic(), 0)):
+            return await self._carrier.send(outgoing)
+        raise DeadlineExceededError("The attempt's time is over.")
+
+    def _run(self, work: Coroutine[object, object, Incoming], seconds: float) -> Incoming:
+        future = asyncio.run_coroutine_threadsafe(work, self._running())
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            raise DeadlineExceededError("The attempt's time is over.") from None
+        finally:
+            future.cancel()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                loop = self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=loop.run_forever, name="alikassa http2", daemon=True)
+                self._thread.start()
+                # A client that is dropped unclosed leaves no thread behind.
+                weakref.finalize(self, _stop, loop)
+            return self._loop
+
+    def after_fork(self) -> None:
+        # The thread did not come along. A new loop gets new connections.
+        self._lock = threading.Lock()
+        self._loop = self._thread = None
+
+    def close(self) -> None:
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._carrier.close(), loop).result(_GRACE)
+        _stop(loop)
+        thread.join(_GRACE)
+        loop.close()
+
+
+def _stop(loop: asyncio.AbstractEventLoop) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(loop.stop)
+
+
+def http2_failures() -> tuple[type[Exception], ...]:
+    """What the HTTP/2 library raises when the other side breaks the protocol in the middle of an answer."""
+    from h2.exceptions import H2Error
+
+    return (H2Error,)
+
+
+def mute_header_logs() -> None:
+    """The compressor of HTTP/2's headers logs each header that it packs, when debug logs are on: `Sign` with them."""
+    for name in ("hpack.hpack", "hpack.table"):
+        logger = logging.getLogger(name)
+        if _drop not in logger.filters:
+            logger.addFilter(_drop)
+
+
+def _drop(record: logging.LogRecord) -> bool:
+    return False
