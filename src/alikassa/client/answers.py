@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from alikassa.errors import ProtocolError, RateLimitedError, RefusedError, ServerError
@@ -110,6 +109,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         found = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):

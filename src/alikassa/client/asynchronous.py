@@ -11,7 +11,6 @@ from alikassa.client.call import Call
 from alikassa.client.checks import check_transport
 from alikassa.client.core import ATTEMPT_TIMEOUT, ATTEMPTS, BASE_URL, TIMEOUT, Core
 from alikassa.client.forking import follow_forks, start_afresh
-from alikassa.client.transport import AsyncPoolTransport
 from alikassa.errors import AlikassaError, DeadlineExceededError
 
 if TYPE_CHECKING:
@@ -60,7 +59,12 @@ class AsyncClient:
             on_event=on_event,
         )
         check_transport(transport, ca_bundle=ca_bundle, proxy=proxy, http2=http2)
-        self._transport: AsyncTransport = transport or AsyncPoolTransport(self._core.url, ca_bundle, proxy, http2=http2)
+        if transport is None:
+            # See Client.
+            from alikassa.client.transport import AsyncPoolTransport
+
+            transport = AsyncPoolTransport(self._core.url, ca_bundle, proxy, http2=http2)
+        self._transport = transport
         self._loop: object = None
         self._probing = anyio.Lock()
         follow_forks(self)

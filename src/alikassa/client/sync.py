@@ -10,7 +10,6 @@ from alikassa.client.call import Call
 from alikassa.client.checks import check_transport
 from alikassa.client.core import ATTEMPT_TIMEOUT, ATTEMPTS, BASE_URL, TIMEOUT, Core
 from alikassa.client.forking import follow_forks, start_afresh
-from alikassa.client.transport import open_transport
 from alikassa.errors import AlikassaError, DeadlineExceededError
 
 if TYPE_CHECKING:
@@ -76,7 +75,12 @@ class Client:
             on_event=on_event,
         )
         check_transport(transport, ca_bundle=ca_bundle, proxy=proxy, http2=http2)
-        self._transport: Transport = transport or open_transport(self._core.url, ca_bundle, proxy, http2=http2)
+        if transport is None:
+            # Loaded by who makes a client, not by who only imports one: the HTTP library is half of the weight.
+            from alikassa.client.transport import open_transport
+
+            transport = open_transport(self._core.url, ca_bundle, proxy, http2=http2)
+        self._transport = transport
         self._probing = threading.Lock()
         follow_forks(self)
 
