@@ -38,6 +38,8 @@ class LoopTransport:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._at_the_end: weakref.finalize[[asyncio.AbstractEventLoop], LoopTransport] | None = None
+        self._parents: list[asyncio.AbstractEventLoop] = []
 
     def send(self, outgoing: Outgoing, deadline: float, /) -> Incoming:
         return self._run(self._send(outgoing, deadline), deadline - time.monotonic() + _GRACE)
@@ -63,12 +65,17 @@ class LoopTransport:
                 self._thread = threading.Thread(target=loop.run_forever, name="alikassa http2", daemon=True)
                 self._thread.start()
                 # A client that is dropped unclosed leaves no thread behind.
-                weakref.finalize(self, _stop, loop)
+                self._at_the_end = weakref.finalize(self, _stop, loop)
             return self._loop
 
     def after_fork(self) -> None:
-        # The thread did not come along. A new loop gets new connections.
+        # The thread did not come along. A new loop gets new connections; the parent's is kept and never touched,
+        # for the two processes share what it waits on.
         self._lock = threading.Lock()
+        if self._loop is not None:
+            self._parents.append(self._loop)
+        if self._at_the_end is not None:
+            self._at_the_end.detach()
         self._loop = self._thread = None
 
     def close(self) -> None:
