@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 from alikassa.cli import main
+from conftest import nobodys_environment
 
 USAGE, CONFIGURATION, REFUSED, NETWORK, SERVER = 2, 3, 4, 5, 6  # exit codes
 
@@ -29,12 +30,11 @@ class Done:
 
 
 def call(*arguments: str | Path, env: dict[str, str] | None = None) -> Done:
-    """Run the entry point of `alikassa` in this process, without the caller's ALIKASSA_ settings.
+    """Run the entry point of `alikassa` in this process, without the caller's ALIKASSA_ settings and configuration.
 
     As at the end of a process, threads that it leaves are waited for, and what they die of is on stderr.
     """
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ALIKASSA_")}
-    settings = clean | {"COLUMNS": "200", "NO_COLOR": "1"} | (env or {})
+    settings = nobodys_environment() | (env or {})
     threads = set(threading.enumerate())
     with (
         mock.patch.object(warnings, "showwarning"),

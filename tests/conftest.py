@@ -40,16 +40,37 @@ PAGE_ANSWER = (
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the configuration, data or keyring of whoever runs it."""
+    home = tmp_path_factory.mktemp("home")
+    folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
+    own = {"ALIKASSA_CONFIG": str(home / "config.toml"), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (folders | own).items():
+            patch.setenv(name, value)
+        yield
+
+
+def nobodys_environment() -> dict[str, str]:
+    """The environment for a command, without ALIKASSA_ settings; its configuration is the session's own."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("ALIKASSA_") or name == "ALIKASSA_CONFIG"
+    }
+    return kept | {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
 def run_cli(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `alikassa` with these arguments and without the caller's ALIKASSA_ settings."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ALIKASSA_")}
+    """Run `alikassa` with these arguments and without the caller's ALIKASSA_ settings and configuration."""
     return subprocess.run(
         [ALIKASSA, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env=clean | {"COLUMNS": "200", "NO_COLOR": "1"} | (env or {}),
+        env=nobodys_environment() | (env or {}),
     )
 
 
