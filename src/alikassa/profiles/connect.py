@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from alikassa.profiles.model import IN_KEYRING
+
 if TYPE_CHECKING:
     from alikassa.client.asynchronous import AsyncClient
     from alikassa.client.sync import Client
@@ -12,12 +14,19 @@ if TYPE_CHECKING:
 
 __all__ = ["open_async_client", "open_client", "signer_of"]
 
+_AUTO = "auto"
+
 
 def signer_of(profile: Profile) -> Signer:
     """The signer for a profile's key. Raises ConfigurationError or CertificateError."""
     from alikassa.keys import open_signer
 
-    return open_signer(profile.keys, profile.digest)
+    digest = None if profile.digest == _AUTO else profile.digest
+    if profile.passphrase != IN_KEYRING:
+        return open_signer(profile.keys, digest)
+    from alikassa.profiles.passphrases import find_passphrase
+
+    return open_signer(profile.keys, digest, passphrase=find_passphrase(profile.keys))
 
 
 def open_client(profile: Profile) -> Client:
@@ -36,4 +45,6 @@ def open_async_client(profile: Profile) -> AsyncClient:
 
 def _options(profile: Profile) -> dict[str, Any]:
     names = ("base_url", "body", "timeout", "ca_bundle", "proxy")
-    return {name: value for name in names if (value := getattr(profile, name)) is not None}
+    options = {name: value for name in names if (value := getattr(profile, name)) is not None}
+    # A signer has chosen its digest, unless the server is to be asked for it.
+    return options | ({"digest": _AUTO} if profile.digest == _AUTO else {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -12,27 +12,33 @@ from alikassa.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Profile", "check_name"]
+__all__ = ["IN_FILE", "IN_KEYRING", "Profile", "check_name"]
+
+IN_FILE: Literal["file"] = "file"
+IN_KEYRING: Literal["keyring"] = "keyring"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_SCHEME = re.compile(r"[a-z][a-z0-9+-]+:", re.ASCII)
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One account and how to ask for it. None means: as the client has it by default.
 
     - `keys`: an archive's folder, or another place of a key as `alikassa.keys.open_signer` takes it;
+    - `digest`: sha256, sha1, or auto, which asks the server;
+    - `timeout`: of a whole call, in seconds;
     - `passphrase`: "file" for the archive's password.txt, "keyring" for the system's keyring.
     """
 
     account: str
     keys: str
     base_url: str | None = None
-    digest: str | None = None
-    body: str | None = None
-    timeout: float | None = None
+    digest: Literal["sha256", "sha1", "auto"] | None = None
+    body: Literal["{}", "[]", "null"] | None = None
+    timeout: Annotated[float, msgspec.Meta(gt=0, lt=86_400)] | None = None
     ca_bundle: str | None = None
     proxy: str | None = None
-    passphrase: str = "file"  # noqa: S105 - where it is, not what it is
+    passphrase: Literal["file", "keyring"] = IN_FILE
 
     def resolved(self, folder: Path) -> Profile:
         """With the paths in it as seen from `folder`, the one of the configuration file."""
@@ -41,8 +47,18 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         def path(text: str | None) -> str | None:
             return None if text is None else str(folder / Path(text).expanduser())
 
-        keys = self.keys if re.match(r"[a-z][a-z0-9+-]+:", self.keys) else str(path(self.keys))
+        keys = self.keys if _SCHEME.match(self.keys) else str(path(self.keys))
         return msgspec.structs.replace(self, keys=keys, ca_bundle=path(self.ca_bundle))
+
+    def checked(self) -> Profile:
+        """The same, each setting one that a client takes. ConfigurationError for what none takes."""
+        from alikassa.client.checks import check_account, check_base_url
+
+        return msgspec.structs.replace(
+            self,
+            account=check_account(self.account),
+            base_url=None if self.base_url is None else check_base_url(self.base_url),
+        )
 
 
 def check_name(name: str) -> str:

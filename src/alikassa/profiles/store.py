@@ -7,11 +7,15 @@ import tempfile
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from alikassa.errors import ConfigurationError
 from alikassa.profiles.model import Profile, check_name
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 __all__ = ["Profiles", "default_path", "load_profiles", "save_profiles"]
 
@@ -72,13 +76,16 @@ def load_profiles(path: Path | None = None) -> Profiles:
             raise ValueError(f"default names {document.default!r}, which is no profile of it")
     except (ValueError, msgspec.ValidationError) as error:
         raise ConfigurationError(
-            f"{path} is not understood: {error}.".replace("..", "."), remedy="Correct the file, or move it away."
+            f"{path} is not understood: {str(error).rstrip('.')}.", remedy="Correct the file, or move it away."
         ) from error
     return Profiles(path, document.profiles, document.default)
 
 
 def save_profiles(profiles: Profiles) -> None:
-    """Write the file (0600) in one step; comments and order of what was there stay."""
+    """Write the file (0600) in one step; comments and order of what was there stay.
+
+    Raises ConfigurationError when it cannot be written.
+    """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -86,25 +93,45 @@ def save_profiles(profiles: Profiles) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         document = tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
-        if profiles.default is None:
-            document.pop("default", None)
-        else:
-            document["default"] = profiles.default
-        table = document.setdefault("profiles", tomlkit.table(is_super_table=True))
-        for name in [name for name in table if name not in profiles.by_name]:
-            del table[name]
-        for name, profile in profiles.by_name.items():
-            fields = msgspec.to_builtins(profile)
-            if name in table and dict(table[name].unwrap()) == fields:
-                continue
-            table[name] = fields
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(tomlkit.dumps(document))
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        _bring_in(profiles, document)
+        _replace(path, tomlkit.dumps(document))
     except (OSError, TOMLKitError) as error:
         raise ConfigurationError(f"Cannot write {path}: {error}.") from error
+
+
+def _bring_in(profiles: Profiles, document: TOMLDocument) -> None:
+    """Change the document where it says something else, and only there."""
+    import tomlkit
+
+    if profiles.default is None:
+        document.pop("default", None)
+    elif document.get("default") != profiles.default:
+        document["default"] = profiles.default
+    table = document.setdefault("profiles", tomlkit.table(is_super_table=True))
+    for name in [name for name in table if name not in profiles.by_name]:
+        del table[name]
+    for name, profile in profiles.by_name.items():
+        fields = msgspec.to_builtins(profile)
+        if name not in table:
+            table[name] = fields
+            continue
+        for field_ in [field_ for field_ in table[name] if field_ not in fields]:
+            del table[name][field_]
+        for field_, value in fields.items():
+            if table[name].get(field_) != value:
+                table[name][field_] = value
+
+
+def _replace(path: Path, text: str) -> None:
+    # A link stays a link: some keep their configuration elsewhere.
+    target = path.resolve()
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{path.name}.")  # 0600
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
