@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,14 @@ from conftest import PAGE_ACCOUNT, Server, Shop, openssl_sign, run_cli
 from wire_server import WireServer, ok, respond, wire_server
 
 SIGN_REFUSED = respond(400, b'{"message":"The given data was invalid.","errors":{"sign":["does not match"]}}')
+
+
+def slowly_refused(connection: socket.socket) -> None:
+    """A refusal of `sign` that leaves the others the time to arrive."""
+    time.sleep(0.2)
+    SIGN_REFUSED(connection)
+
+
 ACCOUNT_REFUSED = respond(400, b'{"message":"The given data was invalid.","errors":{"account":["unknown"]}}')
 
 
@@ -151,7 +161,7 @@ def test_without_auto_no_other_digest_is_tried(keys: Path) -> None:
 
 def test_threads_that_begin_together_probe_once(keys: Path, by_sha256: str, by_sha1: str) -> None:
     """Fifty first calls at a time send one SHA-256 request between them."""
-    with wire_server(SIGN_REFUSED, ok()) as server:
+    with wire_server(slowly_refused, ok()) as server:
         with Client(PAGE_ACCOUNT, keys, base_url=server.url, digest="auto") as client:
             threads = [threading.Thread(target=client.balance) for _ in range(50)]
             for thread in threads:
@@ -169,7 +179,7 @@ def test_tasks_that_begin_together_probe_once(keys: Path, by_sha256: str, by_sha
         async with AsyncClient(PAGE_ACCOUNT, keys, base_url=url, digest="auto") as client:
             await asyncio.gather(*(client.balance() for _ in range(50)))
 
-    with wire_server(SIGN_REFUSED, ok()) as server:
+    with wire_server(slowly_refused, ok()) as server:
         asyncio.run(run(server.url))
     assert sorted(signs(server)) == sorted([by_sha256] + [by_sha1] * 50)
 
