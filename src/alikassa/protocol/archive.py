@@ -35,6 +35,7 @@ __all__ = [
     "InsecureKeyWarning",
     "generate",
     "load",
+    "read_secret",
     "write",
 ]
 
@@ -115,13 +116,22 @@ def load(directory: Path, *, passphrase: bytes | None = None) -> RSAPrivateKey:
             remedy=f"Name the folder that holds {PRIVATE} and {PASSPHRASE}, or make one with: alikassa keygen DIR",
         )
     if passphrase is not None:
-        return load_private_key(_read(directory / PRIVATE), passphrase)
+        try:
+            return load_private_key(read_secret(directory / PRIVATE), passphrase)
+        finally:
+            del passphrase
     protected = (directory / PASSPHRASE).exists()
     # The contents go into no variable here: some tools print those of a traceback.
-    return load_private_key(_read(directory / PRIVATE), _read(directory / PASSPHRASE) if protected else None)
+    return load_private_key(
+        read_secret(directory / PRIVATE), read_secret(directory / PASSPHRASE) if protected else None
+    )
 
 
-def _read(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
+    """A file with a key or a passphrase, 64 KiB at most.
+
+    Warns (InsecureKeyWarning) when others may read it. Raises CertificateError.
+    """
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

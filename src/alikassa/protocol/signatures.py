@@ -20,7 +20,7 @@ from alikassa.errors import InvalidInputError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-__all__ = ["Digest", "KeySigner", "Signer", "decode_sign", "encode_sign", "signed_digest"]
+__all__ = ["Digest", "KeySigner", "Signer", "decode_sign", "digest_info", "encode_sign", "signed_digest"]
 
 
 class Digest(StrEnum):
@@ -51,6 +51,9 @@ class KeySigner:
     def with_digest(self, digest: Digest, /) -> KeySigner:
         """The same key, signing with this digest."""
         return KeySigner(self._key, digest)
+
+    def public_key(self) -> RSAPublicKey:
+        return self._key.public_key()
 
     def __repr__(self) -> str:
         return f"<KeySigner RSA-{self._key.key_size} {self.digest}>"
@@ -93,10 +96,15 @@ def signed_digest(key: RSAPublicKey, signature: bytes, body: bytes) -> Digest | 
         recovered = key.recover_data_from_signature(signature, _PADDING, None)
     except InvalidSignature:
         return None
-    for digest, prefix in _DIGEST_INFO.items():
-        if recovered == prefix + hashlib.new(digest, body, usedforsecurity=False).digest():
+    for digest in _DIGEST_INFO:
+        if recovered == digest_info(digest, body):
             return digest
     return None
+
+
+def digest_info(digest: Digest, data: bytes) -> bytes:
+    """What a signature over `data` pads and encrypts: the digest, with its name before it (RFC 8017, 9.2)."""
+    return _DIGEST_INFO[digest] + hashlib.new(digest, data, usedforsecurity=False).digest()
 
 
 _PADDING = padding.PKCS1v15()
