@@ -15,6 +15,7 @@ from alikassa.cli import (
     books,
     certificate,
     commands,
+    convert,
     database,
     demo,
     keygen,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 balance.add_to(app)
 keygen.add_to(app)
+convert.add_to(app)
 demo.add_to(app)
 serve.add_to(app)
 app.add_typer(merchant.app, name="merchant")
