@@ -199,14 +199,6 @@ def test_a_server_that_stays_broken_is_told(way: Way, server: HttpsServer) -> No
     assert caught.value.remedy
 
 
-def test_retry_after_in_seconds_is_obeyed(way: Way, server: HttpsServer) -> None:
-    """A 429 with seconds: asked again after them."""
-    server.will(says(429, b"{}", retry_after="1"), gives())
-    started = time.monotonic()
-    way.ask()
-    assert 1 <= time.monotonic() - started < 3
-
-
 def test_retry_after_as_a_date_is_by_the_servers_clock(way: Way, server: HttpsServer) -> None:
     """A 429 with an HTTP date, from a server whose clock is a year behind: one second is one second."""
     now = datetime.now(UTC) - timedelta(days=365)
@@ -255,23 +247,23 @@ def test_an_answer_that_always_breaks_off_is_a_network_error(way: Way, server: H
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize("script", [drips(PAGE_ANSWER, 0.1), waits(3)], ids=["drip", "silence"])
+@pytest.mark.parametrize("script", [drips(PAGE_ANSWER, 0.1), waits(2)], ids=["drip", "silence"])
 def test_no_server_stretches_a_call(way: Way, server: HttpsServer, script: Any) -> None:
     """Whether it drips or says nothing: the call ends when its time is over."""
     server.will(script)
     started = time.monotonic()
     with pytest.raises(DeadlineExceededError):
-        way.ask(timeout=0.6)
-    assert 0.5 < time.monotonic() - started < 1.8
+        way.ask(timeout=0.4)
+    assert 0.3 < time.monotonic() - started < 1.8
 
 
-@pytest.mark.parametrize("script", [drips(PAGE_ANSWER, 0.1), waits(3)], ids=["drip", "silence"])
+@pytest.mark.parametrize("script", [drips(PAGE_ANSWER, 0.1), waits(2)], ids=["drip", "silence"])
 def test_an_attempt_that_ran_out_is_tried_again(way: Way, server: HttpsServer, script: Any) -> None:
     """While the call has time, the next attempt may be luckier; it has a connection of its own."""
     server.will(script, gives())
     started = time.monotonic()
-    assert way.ask(attempt_timeout=0.4, timeout=10).currency == "RUB"
-    assert 0.4 <= time.monotonic() - started < 2.5
+    assert way.ask(attempt_timeout=0.3, timeout=10).currency == "RUB"
+    assert 0.3 <= time.monotonic() - started < 2.5
     assert (len(server.asked), server.connections) == (2, 2)
 
 
