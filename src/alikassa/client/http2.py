@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import weakref
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
@@ -97,9 +98,9 @@ def _stop(loop: asyncio.AbstractEventLoop) -> None:
 
 def http2_failures() -> tuple[type[Exception], ...]:
     """What the HTTP/2 library raises when the other side breaks the protocol in the middle of an answer."""
-    from h2.exceptions import H2Error
-
-    return (H2Error,)
+    # By name: it is the HTTP library's dependency, not ours.
+    error: type[Exception] = import_module("h2.exceptions").H2Error
+    return (error,)
 
 
 def mute_header_logs() -> None:
