@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from alikassa.errors import AlikassaError, CertificateError, ConfigurationError
 from alikassa.keys import open_signer, public_key_of
 from conftest import PAGE_ACCOUNT, openssl_sign
 from test_cli_keys import openssl
-from test_examples import missing, require
+from test_examples import environment, missing, require
 from wire_server import ok, wire_server
 
 LIBRARIES = [Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/local/lib/softhsm/libsofthsm2.so")]
@@ -203,3 +204,33 @@ def test_repr_names_key_and_token(token: Token) -> None:
     assert "payout" in repr(signer)
     assert "shop" in repr(signer)
     assert "11223344" not in repr(signer)
+
+
+def test_the_commands_of_the_documentation(token: Token, tmp_path: Path) -> None:
+    """What docs/certificates.md shows for SoftHSM, typed in a folder with an archive, asks for the balance."""
+    page = (Path(__file__).parent.parent / "docs" / "certificates.md").read_text()
+    commands = page.partition("With SoftHSM")[2].partition("    ")[2].partition("\n\n")[0]
+    (tmp_path / "tokens").mkdir()
+    settings = tmp_path / "softhsm2.conf"
+    settings.write_text(
+        f"directories.tokendir = {tmp_path / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
+    )
+    shutil.copytree(token.archive, tmp_path / "cert" / "payout")
+    with wire_server(ok()) as server:
+        done = subprocess.run(
+            ["bash", "-euc", commands.replace("UUID", PAGE_ACCOUNT).replace(str(LIBRARIES[0]), token.library)],
+            cwd=tmp_path,
+            env=environment(
+                SOFTHSM2_CONF=str(settings),
+                ALIKASSA_BASE_URL=server.url,
+                PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            ),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "93.84000000" in done.stdout
+    assert openssl_sign(token.archive, b"{}").encode() in server.requests[0]
+    assert not (tmp_path / "plain.pem").exists()
