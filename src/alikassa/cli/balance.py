@@ -17,6 +17,7 @@ from alikassa.cli.connection import (
     ProxyOption,
     TimeoutOption,
     connection,
+    given_options,
 )
 from alikassa.cli.output import Output, print_csv, print_json, print_table
 
@@ -52,16 +53,7 @@ def balance(
     """
     from alikassa.profiles.connect import open_client
 
-    given = {
-        "account": account,
-        "keys": keys,
-        "base_url": base_url,
-        "digest": digest,
-        "body": body,
-        "timeout": timeout,
-        "ca_bundle": ca_bundle,
-        "proxy": proxy,
-    }
+    given = given_options(context)
     with open_client(connection(context, profile, given).settings) as client:
         print_balance(client.balance(), output)
 

@@ -21,7 +21,9 @@ from alikassa.cli import (
     keygen,
     merchant,
     operator,
+    profile,
     serve,
+    whoami,
 )
 from alikassa.cli.output import complain, message
 
@@ -39,10 +41,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 balance.add_to(app)
+whoami.add_to(app)
 keygen.add_to(app)
 convert.add_to(app)
 demo.add_to(app)
 serve.add_to(app)
+app.add_typer(profile.app, name="profile")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(account.app, name="account")

@@ -12,7 +12,7 @@ from alikassa.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["IN_FILE", "IN_KEYRING", "Profile", "check_name"]
+__all__ = ["IN_FILE", "IN_KEYRING", "Profile", "check_name", "is_path"]
 
 IN_FILE: Literal["file"] = "file"
 IN_KEYRING: Literal["keyring"] = "keyring"
@@ -47,18 +47,27 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         def path(text: str | None) -> str | None:
             return None if text is None else str(folder / Path(text).expanduser())
 
-        keys = self.keys if _SCHEME.match(self.keys) else str(path(self.keys))
+        keys = str(path(self.keys)) if is_path(self.keys) else self.keys
         return msgspec.structs.replace(self, keys=keys, ca_bundle=path(self.ca_bundle))
 
     def checked(self) -> Profile:
         """The same, each setting one that a client takes. ConfigurationError for what none takes."""
         from alikassa.client.checks import check_account, check_base_url
 
+        if self.proxy is not None and "@" in self.proxy:
+            raise ConfigurationError(
+                "A proxy's password does not belong into a profile.", remedy="Put it into HTTPS_PROXY or ALIKASSA_PROXY."
+            )
         return msgspec.structs.replace(
             self,
             account=check_account(self.account),
             base_url=None if self.base_url is None else check_base_url(self.base_url),
         )
+
+
+def is_path(keys: str) -> bool:
+    """Whether this place of a key is a folder, and not a token, a variable or a key service."""
+    return _SCHEME.match(keys) is None
 
 
 def check_name(name: str) -> str:
