@@ -18,10 +18,12 @@ from alikassa.cli import (
     convert,
     database,
     demo,
+    doctor,
     keygen,
     merchant,
     operator,
     profile,
+    sandbox,
     serve,
     whoami,
 )
@@ -42,10 +44,12 @@ app = typer.Typer(
 )
 balance.add_to(app)
 whoami.add_to(app)
+doctor.add_to(app)
 keygen.add_to(app)
 convert.add_to(app)
 demo.add_to(app)
 serve.add_to(app)
+sandbox.add_to(app)
 app.add_typer(profile.app, name="profile")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(certificate.app, name="certificate")
