@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from alikassa.ledger.reader import AccountReader
     from alikassa.server.answers import Answer
     from alikassa.server.settings import Settings
-    from alikassa.testing.faults import Fault, FaultList
     from alikassa.testing.connections import Exchange, Request
+    from alikassa.testing.faults import Fault, FaultList
     from alikassa.testing.record import Record
 
 __all__ = ["SandboxApplication"]

@@ -18,9 +18,9 @@ from alikassa.server.settings import Settings
 from alikassa.server.web import url_of
 from alikassa.testing.account import Merchant, SandboxAccount
 from alikassa.testing.application import SandboxApplication
+from alikassa.testing.connections import HttpServer
 from alikassa.testing.faults import FaultList
 from alikassa.testing.files import Files
-from alikassa.testing.connections import HttpServer
 from alikassa.testing.moving_clock import MovingClock
 from alikassa.testing.record import Record
 from alikassa.testing.tls import CA_BUNDLE, make_tls
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from alikassa.ledger.database import Database
     from alikassa.ledger.model import Booked, Certificate
     from alikassa.ledger.reader import Standing
+    from alikassa.testing.connections import Exchange, Request
     from alikassa.testing.faults import ActiveFault, Fault
     from alikassa.testing.files import Archive
-    from alikassa.testing.connections import Exchange, Request
     from alikassa.testing.record import Asked
 
 __all__ = ["Sandbox"]
@@ -120,7 +120,7 @@ class Sandbox:
         self.stop()
 
     def reset(self) -> None:
-        """Begin anew: no merchants, accounts, faults or requests, the clock as it is. Archives are used again."""
+        """Begin anew: no merchants, accounts, faults or requests, and the time is now. Archives are used again."""
         with self._lock:
             self.run(self._renew())
 
