@@ -107,4 +107,6 @@ def _key(settings: Profile) -> Key:
     if file.is_file():
         with file.open("rb") as opened:
             form = str(look_at(opened.read(64 * 1024)))
-    return Key(public and public.bits, form, public and public.fingerprint)
+    if public is None:
+        return Key(None, form, None)
+    return Key(public.bits, form, public.fingerprint)

@@ -217,6 +217,6 @@ def _programs(archive: Archive) -> list[Finding]:
     able = {"PHP": exact, "Node": True, "Python": True, "Java": exact and traditional, "Go": exact and traditional}
     names = ", ".join(name for name, reads in able.items() if reads)
     if all(able.values()):
-        return [Finding(Level.OK, "archive.all_programs", {"able": names})]
+        return [Finding(Level.OK, "key.all_programs", {"able": names})]
     unable = ", ".join(name for name, reads in able.items() if not reads)
-    return [Finding(Level.NOTE, "archive.programs", {"able": names, "unable": unable})]
+    return [Finding(Level.NOTE, "key.programs", {"able": names, "unable": unable})]

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from alikassa.doctor.texts import TEXTS
+from alikassa.doctor.texts import TEXTS, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from alikassa.doctor.texts import Words
 
 __all__ = ["Finding", "Language", "Level", "exit_code"]
 
@@ -46,8 +44,9 @@ class Finding:
 
     def words(self, language: Language) -> Words:
         """What was found, what it means, what to do."""
-        text = getattr(TEXTS[self.code], language.value)
-        return type(text)(*(part.format_map(self.values) for part in text))
+        text = TEXTS[self.code]
+        words = text.ru if language is Language.RU else text.en
+        return Words(*(part.format_map(self.values) for part in words))
 
 
 #: The exit code of an error in an area. The first that occurs counts: what is broken below breaks what is above.

@@ -85,7 +85,7 @@ TEXTS: dict[str, Text] = {
             "chmod 600 {path}",
         ),
     ),
-    "archive.programs": Text(
+    "key.programs": Text(
         Words(
             "The page's programs that read this archive: {able}.",
             "Not: {unable}.",
@@ -97,7 +97,7 @@ TEXTS: dict[str, Text] = {
             "Для всех пяти: традиционный private.pem и password.txt без перевода строки в конце.",
         ),
     ),
-    "archive.all_programs": Text(
+    "key.all_programs": Text(
         Words("All five of the page's programs read this archive: {able}.", "Java needs the BouncyCastle provider."),
         Words("Архив прочтут все пять программ со страницы: {able}.", "Для Java нужен провайдер BouncyCastle."),
     ),
