@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from alikassa.keys import open_signer, public_key_of
 from conftest import PAGE_ACCOUNT, openssl_sign
 from test_cli_keys import openssl
 from test_examples import environment, missing, require
+from test_keys import variables
 from wire_server import ok, wire_server
 
 LIBRARIES = [Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/local/lib/softhsm/libsofthsm2.so")]
@@ -33,7 +34,7 @@ class Token(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory, archives: Callable[[str], Path]) -> Token:
+def token(tmp_path_factory: pytest.TempPathFactory, archives: Callable[[str], Path]) -> Iterator[Token]:
     """A token `shop` with the archive's key as `payout`. The library reads its settings once a process."""
     require("softhsm2-util", "softhsm2")
     library = next((str(path) for path in LIBRARIES if path.exists()), "")
@@ -43,7 +44,8 @@ def token(tmp_path_factory: pytest.TempPathFactory, archives: Callable[[str], Pa
     (folder / "tokens").mkdir()
     settings = folder / "softhsm2.conf"
     settings.write_text(f"directories.tokendir = {folder / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n")
-    os.environ["SOFTHSM2_CONF"] = str(settings)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SOFTHSM2_CONF", str(settings))
     plain = folder / "plain.pem"
     unlock = ("-in", archive / "private.pem", "-passin", f"file:{archive / 'password.txt'}")
     openssl("pkcs8", "-topk8", "-nocrypt", *unlock, "-out", plain)
@@ -53,7 +55,8 @@ def token(tmp_path_factory: pytest.TempPathFactory, archives: Callable[[str], Pa
     ):
         subprocess.run(["softhsm2-util", *command], check=True, capture_output=True)
     plain.unlink()
-    return Token(f"pkcs11:token=shop;object=payout?module-path={library}", library, archive)
+    yield Token(f"pkcs11:token=shop;object=payout?module-path={library}", library, archive)
+    patch.undo()
 
 
 @pytest.fixture(autouse=True)
@@ -109,19 +112,27 @@ def test_threads_share_a_signer(token: Token) -> None:
 
 FORKING = """
 import os, sys
+from alikassa.errors import CertificateError
 from alikassa.keys import open_signer
 signer = open_signer(sys.argv[1])
 first = signer.sign(b"{}")
 child = os.fork()
 if child == 0:
-    os._exit(0 if signer.sign(b"{}") == first else 1)
+    # A login of its own needs the PIN.
+    pin = os.environ.pop("ALIKASSA_PKCS11_PIN")
+    try:
+        signer.sign(b"{}")
+    except CertificateError:
+        os.environ["ALIKASSA_PKCS11_PIN"] = pin
+        os._exit(0 if signer.sign(b"{}") == first else 1)
+    os._exit(3)
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 sys.exit(code or (0 if signer.sign(b"{}") == first else 2))
 """
 
 
 def test_a_forked_child_opens_a_session_of_its_own(token: Token) -> None:
-    """Child and parent both go on signing after a fork."""
+    """Child and parent both go on signing after a fork; the child logs in by itself."""
     done = subprocess.run([sys.executable, "-c", FORKING, token.uri], capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -153,7 +164,7 @@ def complaint(keys: str) -> AlikassaError:
 
 
 def test_wrong_pin_is_said_and_not_shown(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong PIN is a CertificateError, so it is not tried again, and stands in no text."""
+    """A wrong PIN is a CertificateError, so it is not tried again; it is in no text and no traceback's variable."""
     import pkcs11
 
     monkeypatch.setenv("ALIKASSA_PKCS11_PIN", "99887766")
@@ -162,6 +173,9 @@ def test_wrong_pin_is_said_and_not_shown(token: Token, monkeypatch: pytest.Monke
     assert (type(error), error.retryable) == (CertificateError, False)
     assert "PIN is wrong" in str(error)
     assert "99887766" not in f"{error}{error.remedy}{error.__cause__!r}"
+    with pytest.raises(CertificateError) as caught:
+        open_signer(token.uri, passphrase=b"55443322")
+    assert "55443322" not in variables(caught.value)
 
 
 def test_no_pin_names_its_variable(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,10 +214,10 @@ def test_what_is_no_library_is_said(token: Token) -> None:
 
 def test_repr_names_key_and_token(token: Token) -> None:
     """A signer is told by its key and its token, and without its PIN."""
-    signer = open_signer(token.uri, passphrase=b"11223344")
+    signer = open_signer(token.uri, passphrase=PIN.encode())
     assert "payout" in repr(signer)
     assert "shop" in repr(signer)
-    assert "11223344" not in repr(signer)
+    assert PIN not in repr(signer)
 
 
 def test_the_commands_of_the_documentation(token: Token, tmp_path: Path) -> None:

@@ -29,8 +29,11 @@ class TokenSigner:
 
     def __init__(self, key: TokenKey, digest: Digest = Digest.SHA256, *, pin: bytes | None = None) -> None:
         self.digest = digest
-        self._token = _Token(key, None if pin is None else pin.decode("utf-8", "replace").rstrip("\r\n"))
-        del pin
+        try:
+            self._token = _Token(key, None if pin is None else pin.decode("utf-8", "replace").rstrip("\r\n"))
+        finally:
+            # Some tools print the variables of a traceback.
+            del pin
         self._token.use(_nothing)
 
     def sign(self, data: bytes, /) -> bytes:
@@ -53,10 +56,11 @@ class _Token:
     """A token's private key, in a session of each process that uses it."""
 
     def __init__(self, key: TokenKey, pin: str | None) -> None:
-        with extra("pkcs11", "pkcs11", "A key in a token"):
-            import pkcs11  # noqa: F401 - told now, not at the first signature
         self.key = key
         self._given_pin = pin
+        del pin
+        with extra("pkcs11", "pkcs11", "A key in a token"):
+            import pkcs11  # noqa: F401 - told now, not at the first signature
         self._sessions: PerProcess[_Session] = PerProcess(_Session)
 
     def use(self, act: Callable[[Any], T]) -> T:
