@@ -17,6 +17,7 @@ import pytest
 from alikassa.client.sync import Client
 from alikassa.errors import AlikassaError, CertificateError, ConfigurationError
 from alikassa.keys import open_signer, public_key_of
+from alikassa.keys.token_uri import parse_token_uri
 from conftest import PAGE_ACCOUNT, openssl_sign
 from test_cli_keys import openssl
 from test_examples import environment, missing, require
@@ -248,3 +249,34 @@ def test_the_commands_of_the_documentation(token: Token, tmp_path: Path) -> None
     assert "93.84000000" in done.stdout
     assert openssl_sign(token.archive, b"{}").encode() in server.requests[0]
     assert not (tmp_path / "plain.pem").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pkcs11:object=a;object=b?module-path=/x", "twice"),
+        ("pkcs11:object=%ff?module-path=/x", "UTF-8"),
+        ("pkcs11:object=a;slot-id=one?module-path=/x", "no number"),
+        ("pkcs11:object=a;type=public?module-path=/x", "private"),
+        ("pkcs11:object=a?module-path=/x&pin-source=|cat", "neither a file nor a variable"),
+        ("pkcs11:object=a", "ALIKASSA_PKCS11_MODULE"),
+        ("pkcs11:secret\x1b[1m", "no name"),
+    ],
+)
+def test_malformed_text_is_a_configuration_error(text: str, said: str) -> None:
+    """Each mistake in a pkcs11: text is named, without the value that is wrong."""
+    error = complaint(text)
+    assert isinstance(error, ConfigurationError)
+    assert said in f"{error} {error.remedy}"
+    assert "\x1b" not in f"{error} {error.remedy}"
+
+
+def test_every_attribute_is_read(tmp_path: Path) -> None:
+    """Percent-encoded text and ids, and each way to tell a token."""
+    found = parse_token_uri(
+        "pkcs11:token=My%20shop;serial=1f;manufacturer=M;model=HSM;slot-id=7;id=%01%ff;type=private"
+        "?module-path=/lib/a.so&pin-source=file:///run/pin"
+    )
+    assert (found.token, found.serial, found.manufacturer, found.model) == ("My shop", "1f", "M", "HSM")
+    assert (found.slot, found.id, found.label) == (7, b"\x01\xff", None)
+    assert (found.module, found.pin_source) == ("/lib/a.so", "/run/pin")

@@ -60,8 +60,9 @@ class TokenKey:
         """As a person names it: the key, then its token."""
         key = repr(self.label) if self.label is not None else f"id {self.id.hex()}" if self.id is not None else "a key"
         of = self.token or self.serial or self.model or self.manufacturer
-        named = repr(of) if of is not None else f"in slot {self.slot}" if self.slot is not None else "of the module"
-        return f"{key} in token {named}"
+        if of is not None:
+            return f"{key} in token {of!r}"
+        return f"{key} in the token" + (f" in slot {self.slot}" if self.slot is not None else "")
 
 
 def parse_token_uri(text: str) -> TokenKey:
