@@ -82,7 +82,7 @@ class Sandbox:
         self._database: Database
         self._application: SandboxApplication
         self._books: Books
-        self.registry: Registry
+        self._registry: Registry
         self.url = ""
 
     # Life
@@ -107,10 +107,10 @@ class Sandbox:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(self._stop.set)
         thread.join(_STEP_SECONDS)
-        self._loop = None
         self._files.remove()
 
     def __enter__(self) -> Self:
@@ -217,8 +217,14 @@ class Sandbox:
         loop = self._loop
         if loop is None or self._thread is threading.current_thread():
             step.close()
-            raise ConfigurationError("The sandbox is not running.", remedy="Use it inside: with Sandbox() as sandbox:")
+            raise _not_running()
         return asyncio.run_coroutine_threadsafe(step, loop).result(_STEP_SECONDS)
+
+    @property
+    def registry(self) -> Registry:
+        if self._loop is None:
+            raise _not_running()
+        return self._registry
 
     def certify(self, merchant: uuid.UUID, purpose: Purpose) -> tuple[Archive, Certificate]:
         """A new archive, registered for that merchant."""
@@ -250,6 +256,7 @@ class Sandbox:
         try:
             asyncio.run(self._live(started))
         except BaseException as error:  # whoever starts it is told, whatever it is
+            self._loop = None
             if started.done():
                 raise
             started.set_exception(error)
@@ -277,7 +284,7 @@ class Sandbox:
     async def _open_books(self) -> None:
         self._database = await self._files.database()
         self._books = Books(self._database, self._clock)
-        self.registry = Registry(self._database, self._clock)
+        self._registry = Registry(self._database, self._clock)
         settings = Settings(database="", errors=self._errors)
         self._application = SandboxApplication(
             settings, self._database, self._clock, self._faults, self._record, self._keys_of
@@ -300,6 +307,10 @@ class Sandbox:
     def _keys_of(self, account: str) -> list[RSAPublicKey]:
         found = self._accounts.get(account)
         return [archive.key.key for archive in found.merchant.archives.values()] if found is not None else []
+
+
+def _not_running() -> ConfigurationError:
+    return ConfigurationError("The sandbox is not running.", remedy="Use it inside: with Sandbox() as sandbox:")
 
 
 async def _listen(server: HttpServer, port: int, tls: Any) -> int:
