@@ -19,8 +19,9 @@ from alikassa.cli.main import EXIT_CODES, app
 from conftest import free_port
 
 ROOT = Path(__file__).parent.parent
-#: docs/books.md has a test of its own, which runs its many commands in this process.
-PAGES = sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.name not in ("books.md", "cli.md"))
+#: Run by tests of their own: one runs its many commands in this process, one is a single program in parts.
+ELSEWHERE = ("books.md", "client.md", "cli.md")
+PAGES = sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.name not in ELSEWHERE)
 READMES = ["README.md", "README.ru.md"]
 MARK = "=== the next block ==="
 CHANGING = re.compile(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import free_port
+from test_docs import ROOT, run, with_free_ports
 
-ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README.ru.md"]
 
 
@@ -21,41 +17,17 @@ def blocks(readme: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("readme", READMES)
-def test_running_a_server_as_shown(readme: str, tmp_path: Path) -> None:
-    """The block that sets up and asks a server, run by a shell as it is, ends with the balance it booked."""
-    block = next(block for block in blocks(readme, "sh") if "alikassa serve" in block)
-    # Installed it is already, and the port may be in use here.
-    script = block.replace("pip install '.[server]'", "").replace("8080", str(free_port()))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"trap 'kill $(jobs -p)' EXIT\n{script}"],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": path, "COLUMNS": "200", "ALIKASSA_OPERATOR_PORT": "0"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"RUB +93\.84000000 +0\.00000000 +0\.00000000 +0\.00000000", done.stdout)
+def test_what_is_shown_works(readme: str, tmp_path: Path) -> None:
+    """All blocks, run by one shell in their order: the sandbox, the client, a server, its books."""
+    printed = {block.code: output for block, output in run(with_free_ports((ROOT / readme).read_text()), tmp_path)}
 
+    def of(part: str) -> str:
+        return next(output for code, output in printed.items() if part in code)
 
-@pytest.mark.parametrize("readme", READMES)
-def test_keeping_books_as_shown(readme: str, tmp_path: Path) -> None:
-    """The block that books and asks, run by a shell as it is, books what it says and finds the books true."""
-    block = next(block for block in blocks(readme, "sh") if "payment record" in block and "alikassa serve" not in block)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": path, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "balance 711.00000000" in done.stderr
+    assert re.search(r"RUB +93\.84000000 +0\.00000000 +0\.00000000 +1234\.00000000", of("alikassa doctor"))
+    assert "93.84000000 RUB" in of("with Client")
+    assert re.search(r"RUB +93\.84000000 +0\.00000000 +0\.00000000 +0\.00000000", of("alikassa serve"))
+    assert "balance 711.00000000" in of("policy set")
 
 
 @pytest.mark.parametrize("readme", READMES)
