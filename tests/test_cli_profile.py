@@ -256,7 +256,7 @@ class FileKeyring(KeyringBackend):
     priority = 1
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] - the library has no types
         self._path = path
 
     def _kept(self) -> dict[str, str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
+import pty
 import shutil
 import ssl
 import subprocess
@@ -25,7 +28,16 @@ from alikassa.doctor.findings import Finding, Language, Level, exit_code
 from alikassa.doctor.texts import TEXTS
 from alikassa.profiles import Profile
 from command_line import CONFIGURATION, NETWORK, REFUSED, SERVER, USAGE, call
-from conftest import PAGE_ACCOUNT, PAGE_ANSWER, Server, make_shop, openssl_sign, start_server
+from conftest import (
+    ALIKASSA,
+    PAGE_ACCOUNT,
+    PAGE_ANSWER,
+    Server,
+    make_shop,
+    nobodys_environment,
+    openssl_sign,
+    start_server,
+)
 from raw_http import shop_server
 from wire_server import ok, raw, respond, silence, wire_server
 
@@ -43,7 +55,7 @@ def found(folder: Path, url: str = "https://127.0.0.1:1", **settings: object) ->
     payment, offline = settings.pop("payment", None), settings.pop("offline", False)
     seconds = settings.pop("seconds", 5.0)
     profile = Profile(**({"account": PAGE_ACCOUNT, "keys": str(folder), "base_url": url} | settings))  # type: ignore[arg-type]
-    what = Examination(profile, payment and str(payment), bool(offline), float(str(seconds)), pace=0)
+    what = Examination(profile, None if payment is None else str(payment), bool(offline), float(str(seconds)), pace=0)
     return [finding for step in examine(what) for finding in step]
 
 
@@ -229,6 +241,7 @@ def particular(archive: Path, digest: hashes.HashAlgorithm, body: bytes) -> Iter
     """A server that takes this digest and body and refuses all else alike. Its URL, and the bodies it was sent."""
     key = serialization.load_pem_public_key((archive / "public.pem").read_bytes())
     assert isinstance(key, rsa.RSAPublicKey)
+    public = key
     asked: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -236,7 +249,7 @@ def particular(archive: Path, digest: hashes.HashAlgorithm, body: bytes) -> Iter
             sent = self.rfile.read(int(self.headers["Content-Length"]))
             asked.append(sent)
             try:
-                key.verify(base64.b64decode(self.headers["Sign"]), sent, padding.PKCS1v15(), digest)
+                public.verify(base64.b64decode(self.headers["Sign"]), sent, padding.PKCS1v15(), digest)
                 good = sent == body
             except InvalidSignature:
                 good = False
@@ -318,6 +331,7 @@ LATE = respond(200, PAGE_ANSWER, Date="Mon, 01 Jan 2024 00:00:00 GMT")
         (respond(429, b'{"message":"slow","errors":{}}'), {"server.limited"}, SERVER),
         (respond(500, b'{"message":"oops","errors":{}}'), {"server.failed"}, SERVER),
         (respond(400, b'{"message":"no","errors":{"account":["unknown"]}}'), {"refused.account"}, REFUSED),
+        (respond(400, b'{"message":"no","errors":{"account":["?"],"sign":["?"]}}'), {"refused.account"}, REFUSED),
         (respond(400, b'{"message":"no","errors":{"content_type":["?"]}}'), {"refused.request"}, REFUSED),
         (silence(2), {"network.no_answer"}, NETWORK),
         (LATE, {"network.clock"}, 0),
@@ -423,6 +437,24 @@ def test_a_report_is_grouped_and_without_colours(archives: Archives) -> None:
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
     assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == ["Archive", "Key"]
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_a_terminal_gets_colours(archives: Archives, no_color: str, coloured: bool) -> None:
+    """On a real pseudo-terminal levels are coloured, unless NO_COLOR asks for none."""
+    main, end = pty.openpty()
+    arguments = ("doctor", "--account", PAGE_ACCOUNT, "--keys", str(archives("payout")), "--offline")
+    environment = nobodys_environment() | {"NO_COLOR": no_color, "TERM": "xterm"}
+    process = subprocess.Popen([ALIKASSA, *arguments], stdout=end, stderr=subprocess.DEVNULL, env=environment)
+    os.close(end)
+    printed = b""
+    with contextlib.suppress(OSError):  # Linux says so at the end
+        while chunk := os.read(main, 4096):
+            printed += chunk
+    os.close(main)
+    assert process.wait(timeout=30) == 0
+    assert b"public.pem belongs" in printed
+    assert (b"\x1b[32m" in printed) == coloured
 
 
 @pytest.mark.parametrize("code", TEXTS)

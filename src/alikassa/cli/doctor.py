@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,8 @@ from alikassa.doctor.findings import Finding, Language, Level, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from alikassa.doctor.examine import Examination
 
 __all__ = ["add_to"]
 
@@ -65,47 +68,56 @@ def doctor(
     Each finding says what was found, what it means and what to do. The exit code is that of the most fundamental
     error: 3 configuration or key, 5 network, 6 server, 4 refused; 0 without one. Nothing secret is printed.
     """
-    from alikassa.doctor.examine import Examination, examine
+    from alikassa.doctor.examine import Examination
     from alikassa.doctor.network import SECONDS
 
     settings = connection(context, profile, given_options(context), check=False).settings
     what = Examination(settings, payment_keys, offline, min(settings.timeout or SECONDS, SECONDS))
     findings: list[Finding] = []
     area = ""
-    with _waiting():
-        for step in examine(what):
-            findings += step
-            if not as_json:
-                area = _print(step, area, language)
+    for step in _steps(what):
+        findings += step
+        if not as_json:
+            area = _print(step, area, language)
     if as_json:
         print_json({"exit_code": exit_code(findings), "findings": [_record(finding, language) for finding in findings]})
     sys.exit(exit_code(findings))
 
 
-@contextmanager
-def _waiting() -> Iterator[None]:
-    """A person sees that something goes on."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
-        # Where the findings appear one after the other, they are what a person sees.
-        yield
-        return
+def _steps(what: Examination) -> Iterator[list[Finding]]:
+    """The findings, a step at a time. Who waits at a terminal sees that something goes on."""
+    from alikassa.doctor.examine import examine
+
+    steps = examine(what)
+    while True:
+        with _waiting():
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
+
+
+def _waiting() -> AbstractContextManager[object]:
+    if not sys.stderr.isatty():
+        return nullcontext()
     from rich.console import Console
 
-    with Console(stderr=True).status("..."):
-        yield
+    return Console(stderr=True).status("...")
 
 
 def _print(findings: Iterable[Finding], area: str, language: Language) -> str:
     """Print a step's findings, each area under its title; the area that is open after it."""
     from alikassa.doctor.texts import AREAS
 
+    # None: on a terminal.
+    colour = False if os.environ.get("NO_COLOR") else None
     for finding in findings:
         if finding.area != area:
             area = finding.area
-            typer.secho(AREAS[area][language is Language.RU], bold=True)
+            typer.secho(AREAS[area][language is Language.RU], bold=True, color=colour)
         level = typer.style(_LEVELS[language][finding.level], fg=_COLOURS[finding.level])
         found, *rest = finding.words(language)
-        typer.echo(f"  {level}: {found}")
+        typer.echo(f"  {level}: {found}", color=colour)
         for line in filter(None, rest):
             typer.echo(f"      {line}")
         for number, cause in enumerate(finding.causes, 1):

@@ -37,7 +37,9 @@ class _Answer:
 
     @property
     def refused_sign(self) -> bool:
-        return isinstance(self.error, RefusedError) and "sign" in self.error.errors
+        # A server that names the account as well has nothing to verify a signature with.
+        errors = self.error.errors if isinstance(self.error, RefusedError) else {}
+        return "sign" in errors and "account" not in errors
 
     @property
     def refused_body(self) -> bool:
