@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-long check reference bench ci lock clean
+.PHONY: setup demo test test-long check reference try bench ci lock clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
+
+# Installs the built wheel into an empty environment and follows README's quick start from there.
+try: setup
+	@$(BIN)/python tools/try_wheel.py
 
 # Writes docs/cli.md anew from the commands.
 reference: setup
