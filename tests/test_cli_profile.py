@@ -224,6 +224,14 @@ def test_whoami_tells_the_key(run: Run, keys: Path) -> None:
     }
 
 
+def test_whoami_tells_the_settings_of_a_key_that_does_not_open(run: Run, tmp_path: Path) -> None:
+    """Where the key is looked for, and why there, is seen also when it is not there."""
+    done = run("whoami", "--account", PAGE_ACCOUNT, "--keys", tmp_path / "nowhere", "--json")
+    assert done.returncode == CONFIGURATION
+    assert json.loads(done.stdout)["settings"]["keys"]["source"] == "option"
+    assert "nowhere" in done.stderr
+
+
 def test_whoami_asks_nobody(run: Run, keys: Path) -> None:
     """No connection is made."""
     with wire_server() as server:
@@ -256,7 +264,7 @@ class FileKeyring(KeyringBackend):
     priority = 1
 
     def __init__(self, path: Path) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] - the library has no types
+        super().__init__()  # type: ignore[no-untyped-call]
         self._path = path
 
     def _kept(self) -> dict[str, str]:
@@ -321,6 +329,13 @@ def test_other_keys_are_not_opened_by_the_profiles_keyring(
     add(run, copy, "shop", "--passphrase-in-keyring")
     settings = whoami(run, "--keys", archives("stranger"))["settings"]
     assert settings["passphrase"] == {"value": "file", "source": "default"}
+
+
+def test_another_archive_for_a_profile(run: Run, copy: Path, ring: Path, keys: Path) -> None:
+    """A profile that gets another archive opens it with that archive's password.txt."""
+    add(run, copy, "shop", "--passphrase-in-keyring")
+    assert run("profile", "add", "shop", "--replace", "--keys", keys).returncode == 0
+    assert whoami(run)["settings"]["passphrase"]["value"] == "file"
 
 
 def test_a_wrong_passphrase_is_not_stored(run: Run, copy: Path, ring: Path, config: Path) -> None:

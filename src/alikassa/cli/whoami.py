@@ -24,6 +24,7 @@ from alikassa.cli.connection import (
 from alikassa.cli.options import JsonOption
 from alikassa.cli.output import print_json, print_table
 from alikassa.cli.profile import without_password
+from alikassa.errors import AlikassaError
 
 if TYPE_CHECKING:
     from alikassa.profiles import Profile
@@ -68,7 +69,12 @@ def whoami(
     settings = found.settings
     values = _values(settings)
     sources = {name: found.sources.get(name, _DEFAULT) for name in values}
-    key = _key(settings)
+    # A key that cannot be opened is told after all the rest, which may say why.
+    problem: AlikassaError | None = None
+    try:
+        key = _key(settings)
+    except AlikassaError as error:
+        key, problem = Key(None, None, None), error
     if as_json:
         print_json(
             {
@@ -77,12 +83,14 @@ def whoami(
                 "key": {"bits": key.bits, "format": key.format, "fingerprint": key.fingerprint},
             }
         )
-        return
-    rows = [("profile", found.profile or "-", "")]
-    rows += [(name, "-" if value is None else str(value), sources[name]) for name, value in values.items()]
-    size = "-" if key.bits is None else f"RSA {key.bits}"
-    rows += [("key", size, ""), ("key format", key.format or "-", ""), ("fingerprint", key.fingerprint or "-", "")]
-    print_table(["setting", "value", "from"], rows)
+    else:
+        rows = [("profile", found.profile or "-", "")]
+        rows += [(name, "-" if value is None else str(value), sources[name]) for name, value in values.items()]
+        size = "-" if key.bits is None else f"RSA {key.bits}"
+        rows += [("key", size, ""), ("key format", key.format or "-", ""), ("fingerprint", key.fingerprint or "-", "")]
+        print_table(["setting", "value", "from"], rows)
+    if problem is not None:
+        raise problem
 
 
 def _values(settings: Profile) -> dict[str, object]:
