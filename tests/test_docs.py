@@ -19,8 +19,8 @@ from alikassa.cli.main import EXIT_CODES, app
 from conftest import free_port
 
 ROOT = Path(__file__).parent.parent
-#: Run by tests of their own: one runs its many commands in this process, one is a single program in parts.
-ELSEWHERE = ("books.md", "client.md", "cli.md")
+#: Run by tests of their own: one runs its many commands in this process, others are single programs in parts.
+ELSEWHERE = ("books.md", "client.md", "cli.md", "sandbox.md")
 PAGES = sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.name not in ELSEWHERE)
 READMES = ["README.md", "README.ru.md"]
 MARK = "=== the next block ==="
