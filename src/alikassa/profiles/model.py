@@ -56,7 +56,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
         if self.proxy is not None and "@" in self.proxy:
             raise ConfigurationError(
-                "A proxy's password does not belong into a profile.", remedy="Put it into HTTPS_PROXY or ALIKASSA_PROXY."
+                "A proxy's password does not belong into a profile.",
+                remedy="Put it into HTTPS_PROXY or ALIKASSA_PROXY.",
             )
         return msgspec.structs.replace(
             self,
