@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from alikassa import Client
+from alikassa.testing import Sandbox
+from alikassa.testing.control import Control
 from conftest import ALIKASSA, PAGE_ACCOUNT, PAGE_ANSWER, nobodys_environment, run_cli
 from test_examples import FIVE_LINES, REFUSED, environment, prepare_node, prepare_php
 
@@ -31,7 +33,7 @@ FREE = ("--port", "0", "--control-port", "0")
 class Running:
     """A running `alikassa sandbox`, and what it printed on stdout."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None
     settings: dict[str, str]
 
     def control(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, bytes]:
@@ -218,6 +220,18 @@ def test_it_describes_itself(page: Running) -> None:
     assert named | {"Drifting", "Silent"} <= set(told["schemas"])
 
 
+def test_a_reset_over_http_takes_everything_away() -> None:
+    """After POST /reset there are no accounts and no faults, and a new account can be made."""
+    with Sandbox() as sandbox:
+        port = sandbox.run(sandbox.serve_beside(Control(sandbox).answer, 0))
+        here = Running(None, {"ALIKASSA_CONTROL_URL": f"http://127.0.0.1:{port}"})
+        here.done("POST", "/accounts", {"id": PAGE_ACCOUNT})
+        here.done("POST", "/faults", {"fault": {"kind": "reset"}})
+        assert here.done("POST", "/reset") == {"done": True}
+        assert (here.done("GET", "/accounts"), here.done("GET", "/faults")) == ([], [])
+        assert here.done("POST", "/accounts", {"id": PAGE_ACCOUNT})["account"] == PAGE_ACCOUNT
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_at_once_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C ends it in a moment, with success, though a client is connected; its folder is gone."""
@@ -229,6 +243,7 @@ def test_it_ends_at_once_and_leaves_nothing(tmp_path: Path, number: signal.Signa
         kept = HTTPConnection(urlsplit(settings["ALIKASSA_CONTROL_URL"]).netloc)
         kept.request("GET", "/clock")
         begun = time.monotonic()
+        assert started.process is not None
         started.process.send_signal(number)
         assert started.process.wait(timeout=10) == 0
         assert time.monotonic() - begun < 1.5

@@ -104,7 +104,7 @@ class SandboxApplication(Application):
             path=request.path,
             account=request.headers.get("account") or "",
             digest=digest,
-            body=bytes(exchange.body),
+            body=bytes(exchange.body[:LONGEST_BODY]),
             status=exchange.answer.status if exchange.answer else 0,
             fault=str(fault.__struct_config__.tag) if fault is not None else "",
         )
