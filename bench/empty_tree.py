@@ -98,7 +98,7 @@ def _empty(function: ast.FunctionDef) -> None:
     if any(ast.unparse(one.annotation) == "typer.Typer" for one in function.args.args if one.annotation):
         return  # hangs its commands onto the tree
     if function.name == "main":
-        function.body = ast.parse("app()").body
+        function.body = ast.parse("from alikassa.cli.tree import app\napp()").body
         return
     docstring = ast.get_docstring(function, clean=False)
     function.body = [ast.Expr(ast.Constant(... if docstring is None else docstring))]

@@ -12,7 +12,7 @@ from alikassa.cli.account import BucketChoice
 from alikassa.cli.commands.corrections import ReversibleKind
 from alikassa.cli.commands.payouts import FinalState
 from alikassa.cli.commands.policy import BaseChoice, ClockStartChoice
-from alikassa.cli.main import app
+from alikassa.cli.tree import app
 from alikassa.ledger.model import Bucket, Kind, PayoutState
 from alikassa.ledger.policy import Base, ClockStart
 from books_on_the_command_line import Ledger, open_ledger

@@ -15,7 +15,8 @@ import pytest
 import typer
 
 from alikassa import errors
-from alikassa.cli.main import EXIT_CODES, app
+from alikassa.cli.main import EXIT_CODES
+from alikassa.cli.tree import app
 from conftest import free_port
 
 ROOT = Path(__file__).parent.parent

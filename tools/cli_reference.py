@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from alikassa.cli.main import app
+from alikassa.cli.tree import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,63 +1,19 @@
-"""The command tree, and how errors become messages and exit codes."""
+"""From the words of a command line to a command, and from its errors to messages and exit codes."""
 
 from __future__ import annotations
 
 import io
 import sys
 import warnings
-
-import typer
+from typing import TYPE_CHECKING
 
 from alikassa import errors
-from alikassa.cli import (
-    account,
-    balance,
-    books,
-    certificate,
-    commands,
-    convert,
-    database,
-    demo,
-    doctor,
-    keygen,
-    merchant,
-    operator,
-    profile,
-    sandbox,
-    serve,
-    whoami,
-)
 from alikassa.cli.output import complain, message
 
-__all__ = ["EXIT_CODES", "app", "main"]
+if TYPE_CHECKING:
+    import typer
 
-app = typer.Typer(
-    name="alikassa",
-    help="Account balance: ask for it, and keep the books that answer.",
-    epilog="Exit codes: 0 done, 1 books that are not true, 2 usage, 3 configuration or key, 4 refused, 5 network,"
-    " 6 server error."
-    " Data goes to stdout, messages to stderr.",
-    no_args_is_help=True,
-    # Our errors are told in words; a traceback with variables would show secrets.
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-)
-balance.add_to(app)
-whoami.add_to(app)
-doctor.add_to(app)
-keygen.add_to(app)
-convert.add_to(app)
-demo.add_to(app)
-serve.add_to(app)
-sandbox.add_to(app)
-app.add_typer(profile.app, name="profile")
-app.add_typer(merchant.app, name="merchant")
-app.add_typer(certificate.app, name="certificate")
-app.add_typer(account.app, name="account")
-app.add_typer(books.app, name="books")
-app.add_typer(database.app, name="database")
-app.add_typer(operator.app, name="operator")
-commands.add_to(app)
+__all__ = ["EXIT_CODES", "main"]
 
 #: The first that fits counts.
 EXIT_CODES: tuple[tuple[type[errors.AlikassaError], int], ...] = (
@@ -89,7 +45,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda text, *_, **__: message(f"warning: {text}")
     try:
-        app()
+        _find_app(sys.argv[1:])()
     except errors.AlikassaError as error:
         complain(error)
         sys.exit(next(code for kind, code in EXIT_CODES if isinstance(error, kind)))
@@ -101,6 +57,26 @@ def main() -> None:
         message(f"error: {error.name} is not installed; this command needs the server's packages.")
         message("  Install them in the source folder with: pip install '.[server]'")
         sys.exit(3)
+
+
+def _find_app(words: list[str]) -> typer.Typer:
+    """The command tree; without its other commands for `balance`, which scripts start again and again."""
+    if words[:1] != ["balance"]:
+        from alikassa.cli.tree import app
+
+        return app
+    from alikassa.cli import balance
+    from alikassa.cli.root import new_root
+
+    alone = new_root()
+    balance.add_to(alone)
+    # A tree of one command would otherwise be that command, and its name one word too many.
+    alone.callback()(_nothing)
+    return alone
+
+
+def _nothing() -> None:
+    pass
 
 
 _SERVER_PACKAGES = frozenset(

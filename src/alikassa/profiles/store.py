@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +64,9 @@ def load_profiles(path: Path | None = None) -> Profiles:
         return Profiles(path)
     except OSError as error:
         raise ConfigurationError(f"Cannot read {path}: {error.strerror}.") from error
+    # Loaded for who has a file.
+    import tomllib
+
     try:
         if len(content) > _LARGEST_FILE:
             raise ValueError("it is larger than 1 MiB")
@@ -123,6 +124,8 @@ def _bring_in(profiles: Profiles, document: TOMLDocument) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
+    import tempfile
+
     # A link stays a link: some keep their configuration elsewhere.
     target = path.resolve()
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{path.name}.")  # 0600

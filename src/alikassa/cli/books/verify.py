@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands to the group."""
     app.command(
         "verify",
-        epilog="Example: `alikassa books verify --heads heads.jsonl --write-heads heads.jsonl`; keep that file elsewhere",
+        epilog="Example: `alikassa books verify --heads heads.jsonl --write-heads heads.jsonl`; kept elsewhere",
     )(verify)
 
 
