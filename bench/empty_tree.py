@@ -19,9 +19,29 @@ __all__ = ["write_empty_tree"]
 
 #: What the annotations of commands need, and of our own the modules that import next to nothing themselves.
 _NEEDED = frozenset(
-    {"__future__", "collections.abc", "datetime", "enum", "pathlib", "typer", "typing", "uuid", "alikassa.clock"}
+    {
+        "__future__",
+        "collections.abc",
+        "datetime",
+        "enum",
+        "pathlib",
+        "typer",
+        "typing",
+        "uuid",
+        "alikassa.clock",
+        "alikassa.doctor.levels",
+        "alikassa.protocol.forms",
+    }
 )
-_LIGHT = ("__main__.py", "clock.py", "errors.py")
+_LIGHT = (
+    "__main__.py",
+    "clock.py",
+    "errors.py",
+    "doctor/__init__.py",
+    "doctor/levels.py",
+    "protocol/__init__.py",
+    "protocol/forms.py",
+)
 _COMMANDS = "alikassa.cli"
 
 
@@ -30,7 +50,8 @@ def write_empty_tree(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
     (target / "__init__.py").write_text("")
     for name in _LIGHT:
-        shutil.copy(source / name, target)
+        (target / name).parent.mkdir(exist_ok=True)
+        shutil.copy(source / name, target / name)
     for file in sorted((source / "cli").rglob("*.py")):
         emptied = target / file.relative_to(source)
         emptied.parent.mkdir(parents=True, exist_ok=True)
@@ -95,8 +116,9 @@ def _names_bound(statement: ast.stmt) -> set[str]:
 
 
 def _empty(function: ast.FunctionDef) -> None:
-    if any(ast.unparse(one.annotation) == "typer.Typer" for one in function.args.args if one.annotation):
-        return  # hangs its commands onto the tree
+    annotations = [function.returns, *(one.annotation for one in function.args.args)]
+    if any(one is not None and ast.unparse(one) == "typer.Typer" for one in annotations):
+        return  # makes the tree, or hangs its commands onto it
     if function.name == "main":
         function.body = ast.parse("from alikassa.cli.tree import app\napp()").body
         return

@@ -24,12 +24,13 @@ from alikassa.cli.connection import (
 )
 from alikassa.cli.options import JsonOption
 from alikassa.cli.output import print_json
-from alikassa.doctor.findings import Finding, Language, Level, exit_code
+from alikassa.doctor.levels import Language, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from alikassa.doctor.examine import Examination
+    from alikassa.doctor.findings import Finding
 
 __all__ = ["add_to"]
 
@@ -73,6 +74,8 @@ def doctor(
 
     settings = connection(context, profile, given_options(context), check=False).settings
     what = Examination(settings, payment_keys, offline, min(settings.timeout or SECONDS, SECONDS))
+    from alikassa.doctor.findings import exit_code
+
     findings: list[Finding] = []
     area = ""
     for step in _steps(what):

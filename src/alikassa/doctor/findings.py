@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from alikassa.doctor.levels import Language, Level
 from alikassa.doctor.texts import TEXTS, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Finding", "Language", "Level", "exit_code"]
-
-
-class Level(StrEnum):
-    OK = "ok"
-    NOTE = "note"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class Language(StrEnum):
-    EN = "en"
-    RU = "ru"
 
 
 @dataclass(frozen=True)
