@@ -26,7 +26,7 @@ demo: setup
 	@$(BIN)/alikassa demo
 
 test: setup
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 3
 
 # Hundreds of kills, and twenty times as many random commands.
 test-long: setup
