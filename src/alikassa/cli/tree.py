@@ -12,12 +12,15 @@ from alikassa.cli import (
     database,
     demo,
     doctor,
+    exporter,
+    history,
     keygen,
     merchant,
     operator,
     profile,
     sandbox,
     serve,
+    watch,
     whoami,
 )
 from alikassa.cli.root import new_root
@@ -28,6 +31,9 @@ app = new_root()
 balance.add_to(app)
 whoami.add_to(app)
 doctor.add_to(app)
+watch.add_to(app)
+history.add_to(app)
+exporter.add_to(app)
 keygen.add_to(app)
 convert.add_to(app)
 demo.add_to(app)
