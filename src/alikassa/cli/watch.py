@@ -64,7 +64,7 @@ def watch(
     from alikassa.monitor.history import History, default_history
     from alikassa.monitor.monitor import run_monitor
     from alikassa.monitor.rules import load_rules
-    from alikassa.monitor.screen import Board
+    from alikassa.monitor.screen import KEPT, Board
 
     if not (ndjson or once or sys.stdout.isatty()):
         raise InvalidInputError("The live table needs a terminal.", remedy="Give --ndjson, or --once for one table.")
@@ -74,6 +74,10 @@ def watch(
     listener = _lines() if ndjson else _drawn(board, live=not once)
     loaded = None if rules is None else load_rules(rules)
     with History(history or default_history()) as opened:
+        # What was seen before this start has its age beside it, too.
+        for name, profile in known.items():
+            for snapshot in opened.last(name, profile.account, KEPT):
+                board.tell(snapshot)
         watching = run_monitor(known, pause, span(keep), opened, loaded, listener, once=once)
         if ndjson or once:
             run(watching)

@@ -166,6 +166,14 @@ class History:
         )
         return [_snapshot(row) for row in rows]
 
+    def last(self, profile: str, account: str, count: int) -> list[Snapshot]:
+        """The last `count` snapshots of a profile's account, the oldest first."""
+        rows = self.execute(
+            f"SELECT {_COLUMNS} FROM snapshots WHERE profile = ? AND account = ? ORDER BY at DESC, id DESC LIMIT ?",  # noqa: S608
+            (profile, account, count),
+        )
+        return [_snapshot(row) for row in reversed(rows)]
+
     def between(
         self, profile: str | None = None, since: datetime | None = None, until: datetime | None = None
     ) -> Iterator[Snapshot]:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from alikassa.monitor.snapshots import Snapshot
 
-__all__ = ["Board", "sparkline"]
+__all__ = ["KEPT", "Board", "sparkline"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_KEPT = 12
+#: How many looks a trend shows.
+KEPT = 12
 _MOST_ALERTS = 5
 
 
@@ -43,7 +44,7 @@ class _Row:
     answered: Snapshot | None = None
     change: Decimal | None = None
     latest: Snapshot | None = None
-    balances: deque[Decimal] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    balances: deque[Decimal] = field(default_factory=lambda: deque(maxlen=KEPT))
 
 
 class Board:
