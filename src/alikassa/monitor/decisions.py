@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from alikassa.clock import moment_text
 from alikassa.monitor.durations import age_text
@@ -13,7 +16,6 @@ from alikassa.monitor.snapshots import Bucket, amount_text, difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from decimal import Decimal
 
     from alikassa.monitor.rules import Rule
@@ -34,8 +36,7 @@ class RuleState:
     since: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     """What is told. `id` is the same for the same alert, however often it is told."""
 
     rule: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["draw", "parse_size"]
 
 _DOTS_PER_INCH = 100
+_SHORTEST = timedelta(minutes=10)
 # Apart for the colour-blind, too.
 _COLOURS = {
     Bucket.BALANCE: "#0072b2",
@@ -65,6 +67,9 @@ def draw(snapshots: Sequence[Snapshot], path: Path, size: tuple[int, int]) -> No
 
 def _lines(axes: Any, snapshots: Sequence[Snapshot]) -> None:
     times = [one.at for one in snapshots]
+    if times[-1] - times[0] < _SHORTEST:
+        # The time axis of a single look would be years long.
+        axes.set_xlim(times[-1] - _SHORTEST, times[-1] + _SHORTEST)
     for bucket, colour in _COLOURS.items():
         amounts = [None if one.figures is None else one.figures.of(bucket) for one in snapshots]
         # Floats from here on: these are pixels' heights and no longer money.
@@ -80,7 +85,7 @@ def _label(figure: Any, axes: Any, last: Snapshot) -> None:
 
     # Any: they are not typed.
     untyped: Any = dates
-    locator = untyped.AutoDateLocator(tz=UTC, maxticks=8)
+    locator = untyped.AutoDateLocator(tz=UTC, minticks=3, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator, tz=UTC))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda height, _: f"{height:,.10g}".replace(",", "\u202f")))
