@@ -97,9 +97,9 @@ def test_what_is_not_told_is_not_over(gap: Snapshot) -> None:
 
 def test_amounts_are_compared_to_the_last_of_36_digits() -> None:
     """What a float, or a decimal context of 28 digits, would take for equal is not."""
-    one = rule(when="drop", amount="0.000000000000000002", within="1h")
-    high = "999999999999999999.000000000000000003"
-    assert kinds(one, [seen(0, high), seen(1, high[:-1] + "2"), seen(2, high[:-1] + "1")]) == [None, None, FIRED]
+    one = rule(when="drop", amount="999999999999999998.000000000000000003", within="1h")
+    balances = ["999999999999999999.000000000000000003", "1.000000000000000001", "1"]
+    assert kinds(one, [seen(n, b) for n, b in enumerate(balances)]) == [None, None, FIRED]
 
 
 AMOUNTS = st.integers(0, 40)
