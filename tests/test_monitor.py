@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CONFIGURATION, USAGE
+from command_line import CONFIGURATION, NETWORK, USAGE
 from conftest import ALIKASSA, Server, Shop, free_port, nobodys_environment, openssl_sign
 from monitored import Watched, watched
 from wire_server import WireServer, ok, respond, wire_server
@@ -76,6 +76,25 @@ def test_an_alert_is_told_once_and_its_end_once(shop: Watched) -> None:
         assert stamp is not None
         expected = hmac.new(b"key", stamp[1] + b"." + body, hashlib.sha256).hexdigest()
         assert f"X-Alikassa-Signature: sha256={expected}".encode() in head
+
+
+# Apprise imports a module of Python's that 3.13 has no more, where it is there.
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_an_alert_goes_through_apprise_once(shop: Watched) -> None:
+    """Apprise posts it to an address of its own form; a second look has nothing new to tell."""
+    with wire_server(respond(200, b"")) as receiver:
+        address = receiver.url.replace("http://", "json://")
+        rules = rules_file(
+            shop.folder,
+            f'notify = ["{address}/hidden-path"]\n[[rule]]\nname = "low"\nwhen = "below"\namount = "100"\n',
+        )
+        for _ in range(2):
+            done = shop.run("watch", "--once", "--ndjson", "--rules", rules)
+            assert done.returncode == 0, done.stderr
+            assert "hidden-path" not in done.stderr + done.stdout
+        (told,) = bodies(receiver)
+    assert "low" in told["title"]
+    assert "93.84000000 RUB" in told["message"]
 
 
 def test_an_alert_that_could_not_be_told_is_told_later(shop: Watched) -> None:
@@ -242,6 +261,13 @@ def test_nothing_secret_is_kept_or_printed(shop: Watched) -> None:
     everything = said.encode() + b"".join(file.read_bytes() for file in mine.history.parent.iterdir())
     for secret in [sign.encode(), *mine.secrets()]:
         assert secret not in everything
+
+
+def test_one_look_that_brings_nothing_fails(sqlite_shop: Shop, tmp_path: Path) -> None:
+    """A script sees by the exit code that there was no answer; the row says why."""
+    done = watched(sqlite_shop, tmp_path, f"http://127.0.0.1:{free_port()}").run("watch", "--once", "--ndjson")
+    assert done.returncode == NETWORK
+    assert json.loads(done.stdout)["failure"] == "network"
 
 
 def test_without_a_profile_there_is_nothing_to_watch(tmp_path: Path) -> None:

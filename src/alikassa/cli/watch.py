@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from alikassa.monitor.monitor import Listener
     from alikassa.monitor.screen import Board
-    from alikassa.monitor.snapshots import Snapshot
+    from alikassa.monitor.snapshots import FailureKind, Snapshot
     from alikassa.profiles import Profile
 
 __all__ = ["EveryOption", "HistoryOption", "KeepOption", "ProfilesArgument", "add_to", "chosen_profiles", "run", "span"]
@@ -59,7 +59,7 @@ def watch(
 ) -> None:
     """Look at the profiles' accounts again and again, keep what is seen, and raise alerts.
 
-    Ctrl-C ends it, with exit code 130.
+    Ctrl-C ends it, with exit code 130. With --once, a look that brought no answer makes the exit code.
     """
     from alikassa.monitor.history import History, default_history
     from alikassa.monitor.monitor import run_monitor
@@ -72,6 +72,9 @@ def watch(
     pause = span(every)
     board = Board(list(known), pause)
     listener = _lines() if ndjson else _drawn(board, live=not once)
+    failed: list[FailureKind] = []
+    if once:
+        listener = _noting(listener, failed)
     loaded = None if rules is None else load_rules(rules)
     with History(history or default_history()) as opened:
         # What was seen before this start has its age beside it, too.
@@ -85,6 +88,24 @@ def watch(
             run(_live(board, watching))
     if once and not ndjson:
         _print(board)
+    if failed:
+        sys.exit(min(_EXIT_CODES.get(kind.value, 6) for kind in failed))
+
+
+#: By the kind of failure; any other is 6.
+_EXIT_CODES = {"key": 3, "refused": 4, "network": 5, "deadline": 5}
+
+
+def _noting(listener: Listener, failed: list[FailureKind]) -> Listener:
+    """The same listener, with the failures that it is told of in a list."""
+    from dataclasses import replace
+
+    def note(snapshot: Snapshot) -> None:
+        if snapshot.failure is not None:
+            failed.append(snapshot.failure.kind)
+        listener.snapshot(snapshot)
+
+    return replace(listener, snapshot=note)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
