@@ -21,6 +21,7 @@ import pytest
 
 from command_line import CONFIGURATION, NETWORK, USAGE
 from conftest import ALIKASSA, Server, Shop, free_port, nobodys_environment, openssl_sign
+from https_server import https_server, says
 from monitored import Watched, watched
 from wire_server import WireServer, ok, respond, wire_server
 
@@ -111,6 +112,20 @@ def test_an_alert_that_could_not_be_told_is_told_later(shop: Watched) -> None:
             assert "not told" not in shop.run("watch", "--once", "--rules", rules).stderr
         assert len({one["id"] for one in bodies(receiver)}) == 1
         assert len(receiver.requests) == 4
+
+
+def test_a_webhook_is_told_only_over_tls_that_is_trusted(shop: Watched, tmp_path: Path) -> None:
+    """A receiver whose certificate nobody vouches for is told nothing; with its CA named it gets what waited."""
+    with https_server(tmp_path, free_port()) as receiver:
+        receiver.will(says(200))
+        rule = '[[rule]]\nname = "low"\nwhen = "below"\namount = "100"\n'
+        rules = rules_file(shop.folder, f'[webhook]\nurl = "{receiver.url}/hook"\n{rule}')
+        assert "not told yet" in shop.run("watch", "--once", "--ndjson", "--rules", rules).stderr
+        assert receiver.asked == []
+        rules_file(shop.folder, f'[webhook]\nurl = "{receiver.url}/hook"\nca_bundle = "{receiver.ca}"\n{rule}')
+        assert "not told" not in shop.run("watch", "--once", "--ndjson", "--rules", rules).stderr
+        (asked,) = receiver.asked
+        assert json.loads(asked.body)["rule"] == "low"
 
 
 @pytest.mark.parametrize(
