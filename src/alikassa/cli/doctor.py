@@ -70,12 +70,11 @@ def doctor(
     error: 3 configuration or key, 5 network, 6 server, 4 refused; 0 without one. Nothing secret is printed.
     """
     from alikassa.doctor.examine import Examination
+    from alikassa.doctor.findings import exit_code
     from alikassa.doctor.network import SECONDS
 
     settings = connection(context, profile, given_options(context), check=False).settings
     what = Examination(settings, payment_keys, offline, min(settings.timeout or SECONDS, SECONDS))
-    from alikassa.doctor.findings import exit_code
-
     findings: list[Finding] = []
     area = ""
     for step in _steps(what):

@@ -12,7 +12,7 @@ import msgspec
 
 from alikassa.ledger.reader import Standing
 
-__all__ = ["KeptRow", "KeptRows"]
+__all__ = ["KeptRow", "KeptRows", "put"]
 
 #: Accounts that are kept at most.
 MOST_KEPT = 20_000
@@ -31,6 +31,14 @@ class KeptRow(msgspec.Struct, Generic[Moment]):
     sequence: int
     since: Moment
     until: Moment | None
+
+
+def put(rows: dict[str, KeptRow[Moment] | None], account: str, row: KeptRow[Moment]) -> None:
+    """Put a row beside what is read; an account comes once for each of its certificates."""
+    before = rows[account]
+    if before is not None:
+        row.standing.certificates = before.standing.certificates + row.standing.certificates
+    rows[account] = row
 
 
 class KeptRows(Generic[Moment]):

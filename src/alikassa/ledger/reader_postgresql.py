@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
-from alikassa.ledger.kept import KeptRow, KeptRows
+from alikassa.ledger.kept import KeptRow, KeptRows, put
 from alikassa.ledger.reader import ActiveCertificate, Standing
 from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
 
@@ -162,12 +162,8 @@ class PostgresqlReader:
             certificates: tuple[ActiveCertificate, ...] = ()
             if certificate is not None:
                 certificates = (ActiveCertificate(certificate, sha1_allowed, public_key),)
-            before = rows[account]
-            if before is not None:
-                certificates = before.standing.certificates + certificates
-            rows[account] = KeptRow(
-                Standing(currency, balance, hold, reserve, pending, certificates), sequence, _EARLIEST, next_due_at
-            )
+            standing = Standing(currency, balance, hold, reserve, pending, certificates)
+            put(rows, account, KeptRow(standing, sequence, _EARLIEST, next_due_at))
         return rows, now
 
     async def _count_due(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from alikassa.clock import moment_text
 from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts, ExactSum
 from alikassa.ledger.failures import translate
-from alikassa.ledger.kept import KeptRow, KeptRows
+from alikassa.ledger.kept import KeptRow, KeptRows, put
 from alikassa.ledger.reader import ActiveCertificate, Standing
 from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
 
@@ -112,12 +112,8 @@ class SqliteReader:
             certificates: tuple[ActiveCertificate, ...] = ()
             if certificate is not None:
                 certificates = (ActiveCertificate(certificate, bool(sha1_allowed), public_key),)
-            known = rows[id_]
-            if known is not None:
-                certificates = known.standing.certificates + certificates
-            rows[id_] = KeptRow(
-                Standing(currency, balance, hold, reserve, pending, certificates), sequence, _EARLIEST, next_due_at
-            )
+            standing = Standing(currency, balance, hold, reserve, pending, certificates)
+            put(rows, id_, KeptRow(standing, sequence, _EARLIEST, next_due_at))
 
     def _count_due(self, account: str, row: KeptRow[str], now: str) -> KeptRow[str]:
         """The account with what is due by now, from its lots."""
