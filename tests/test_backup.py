@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alikassa.errors import AlikassaError, DatabaseError, PayoutStateError
 from alikassa.ledger.backup import BackupError, backup, restore
@@ -28,7 +29,18 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.model import Purpose
 from alikassa.ledger.periods import close_period
 from alikassa.ledger.registry import Registry
-from alikassa.ledger.schema import attempts, metadata, operator_tokens
+from alikassa.ledger.schema import (
+    accounts,
+    attempts,
+    balance_snapshots,
+    certificate_uses,
+    metadata,
+    operator_tokens,
+    requests,
+    sessions,
+    users,
+    verifications,
+)
 from alikassa.ledger.verify import parse_heads, read_heads, verify
 from alikassa.protocol.certificates import PublicKey, load_public_key
 from command_line import CONFIGURATION, REFUSED, call, complaint, printed
@@ -81,8 +93,61 @@ async def fill(database: Database) -> None:
                 id=uuid.uuid4(), name="till", scope="write", hash=b"\\", created_at=moment, last_used_at=None
             )
         )
+        await _fill_the_cabinet(connection, odd.id, certificate.id, moment)
+        named = ("lane", "sequence", "recorded_at", "balance", "hold", "rolling_reserve", "pending_payouts")
+        stands = sa.select(accounts.c.id, *(accounts.c[name] for name in named)).where(accounts.c.id == first)
+        await connection.execute(balance_snapshots.insert().from_select(["account_id", *named], stands))
     everything = await contents(database)
     assert all(everything.values()), "something is in every table"
+
+
+async def _fill_the_cabinet(
+    connection: AsyncConnection, merchant: uuid.UUID, certificate: uuid.UUID, moment: datetime
+) -> None:
+    user = uuid.uuid4()
+    await connection.execute(
+        users.insert().values(
+            id=user,
+            merchant_id=merchant,
+            login="olga\\",
+            role="owner",
+            password="$argon2id$",
+            totp_secret=b"\\x\n",
+            totp_step=2**40,
+            language="ru",
+            created_at=moment,
+        )
+    )
+    seen = {"address": "127.0.0.1", "user_agent": "☂ \\N"}
+    await connection.execute(
+        sessions.insert().values(hash=b"\t", user_id=user, created_at=moment, seen_at=moment, **seen)
+    )
+    await connection.execute(
+        requests.insert().values(
+            lane=0,
+            account_id=uuid.UUID(int=0),
+            verified=False,
+            id=uuid.uuid4(),
+            at=moment,
+            endpoint="/v1/account/balance",
+            status=400,
+            outcome="refused",
+            reason="unknown_account",
+            certificate_id=None,
+            digest="",
+            micros=1,
+            others=3,
+            **seen,
+        )
+    )
+    await connection.execute(
+        certificate_uses.insert().values(certificate_id=certificate, digest="SHA-1", last_used_at=moment)
+    )
+    await connection.execute(
+        verifications.insert().values(
+            id=uuid.uuid4(), started_at=moment, finished_at=moment, accounts=1, entries=2**40, wrong=0
+        )
+    )
 
 
 def _key() -> PublicKey:

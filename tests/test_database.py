@@ -154,7 +154,7 @@ def test_another_version_is_refused(database_url: str, revision: str) -> None:
 def test_an_older_version_is_refused_with_the_command_to_run(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Known but older: the message names `alikassa database migrate`."""
     opened(sqlite_url, create=True)
-    monkeypatch.setattr("alikassa.ledger.database.REVISION", "0003")
+    monkeypatch.setattr("alikassa.ledger.database.REVISION", "9999")
     with pytest.raises(DatabaseVersionError) as caught:
         opened(sqlite_url, create=True)
     assert "alikassa database migrate" in caught.value.remedy

@@ -10,6 +10,8 @@ from alikassa.errors import ConfigurationError
 from alikassa.ledger.schema import (
     accounts,
     attempts,
+    balance_snapshots,
+    certificate_uses,
     certificates,
     closed_periods,
     discrepancies,
@@ -21,7 +23,11 @@ from alikassa.ledger.schema import (
     payouts,
     policies,
     postings,
+    requests,
+    sessions,
     settings,
+    users,
+    verifications,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +53,12 @@ _RIGHTS = {
     closed_periods: "SELECT, INSERT",
     operator_tokens: "SELECT, INSERT, UPDATE (revoked_at, last_used_at)",
     attempts: "SELECT, INSERT, UPDATE, DELETE",
+    balance_snapshots: "SELECT, INSERT",
+    users: "SELECT, INSERT, UPDATE (password, totp_secret, totp_step, language, disabled_at)",
+    sessions: "SELECT, INSERT, UPDATE (seen_at), DELETE",
+    requests: "SELECT, INSERT, DELETE",
+    certificate_uses: "SELECT, INSERT, UPDATE (last_used_at)",
+    verifications: "SELECT, INSERT",
 }
 
 

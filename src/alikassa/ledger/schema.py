@@ -34,6 +34,8 @@ __all__ = [
     "REVISION",
     "accounts",
     "attempts",
+    "balance_snapshots",
+    "certificate_uses",
     "certificates",
     "closed_periods",
     "discrepancies",
@@ -46,11 +48,15 @@ __all__ = [
     "payouts",
     "policies",
     "postings",
+    "requests",
+    "sessions",
     "settings",
+    "users",
+    "verifications",
 ]
 
 #: The revision of the newest migration.
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -297,7 +303,104 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
+# What an account's buckets stood at after every 128th entry, written with that entry: a question about the past begins
+# at the nearest one. Derived from the postings, and checked against them by `verify`.
+balance_snapshots = Table(
+    "balance_snapshots",
+    metadata,
+    Column("lane", SmallInteger, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    Column("balance", Amount, nullable=False),
+    Column("hold", Amount, nullable=False),
+    Column("rolling_reserve", Amount, nullable=False),
+    Column("pending_payouts", Amount, nullable=False),
+    PrimaryKeyConstraint("lane", "account_id", "sequence"),
+    Index(None, "lane", "account_id", "recorded_at"),
+    sqlite_with_rowid=False,
+)
+
+#: People who use the cabinet. Of a password only its Argon2 hash is kept; an operator belongs to no merchant.
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("merchant_id", Uuid, ForeignKey("merchants.id")),
+    Column("login", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("totp_secret", LargeBinary),
+    Column("totp_step", BigInteger),
+    Column("language", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("disabled_at", Moment),
+    Index(None, "merchant_id"),
+)
+
+#: Of a session's token only its hash is kept.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Index(None, "user_id"),
+)
+
+# The last requests that named an account, in two rings: those whose signature was verified, and the others. Requests
+# that named none that there is lie under the nil uuid. `others` like it came just before and were only counted.
+requests = Table(
+    "requests",
+    metadata,
+    Column("lane", SmallInteger, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("verified", Boolean, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("certificate_id", Uuid),
+    Column("digest", Text, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("others", Integer, nullable=False),
+    PrimaryKeyConstraint("lane", "account_id", "verified", "id"),
+    sqlite_with_rowid=False,
+)
+
+#: When a certificate last signed with a digest, right to about a minute.
+certificate_uses = Table(
+    "certificate_uses",
+    metadata,
+    Column("certificate_id", Uuid, ForeignKey("certificates.id"), nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("last_used_at", Moment, nullable=False),
+    PrimaryKeyConstraint("certificate_id", "digest"),
+)
+
+#: Readings of all of the books, and what they found.
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment, nullable=False),
+    Column("accounts", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("wrong", BigInteger, nullable=False),
+)
+
 #: Never updated, never deleted from: by triggers, and on PostgreSQL by the server role's privileges too.
 IMMUTABLE = (journal_entries, postings, policies)
 #: Tables whose key begins with the lane.
-GROWING = (accounts, journal_entries, postings, lots, payouts, discrepancies, policies, attempts)
+GROWING = (
+    *(accounts, journal_entries, postings, lots, payouts, discrepancies, policies, attempts),
+    *(balance_snapshots, requests),
+)
