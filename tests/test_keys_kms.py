@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +14,16 @@ from typing import Any
 import pytest
 
 from alikassa.client.sync import Client
-from alikassa.errors import AlikassaError, CertificateError, ConfigurationError, NetworkError
+from alikassa.errors import (
+    AlikassaError,
+    CertificateError,
+    ConfigurationError,
+    DeadlineExceededError,
+    NetworkError,
+)
 from alikassa.keys import open_signer, public_key_of
 from conftest import PAGE_ACCOUNT
-from wire_server import ok, wire_server
+from wire_server import ok, silence, wire_server
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +96,16 @@ def test_a_client_asks_kms_once(key: dict[str, str], kms: Any, tmp_path: Path) -
     signs = [line for one in server.requests for line in one.split(b"\r\n") if line.lower().startswith(b"sign:")]
     assert len(signs) == 2
     assert signs[0] == signs[1]
+
+
+def test_a_calls_time_covers_kms(key: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KMS that accepts the question and says nothing keeps a call no longer than its `timeout`."""
+    with wire_server(silence(2)) as silent, Client(PAGE_ACCOUNT, f"aws-kms:{key['KeyId']}", timeout=0.4) as client:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", silent.url)
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceededError, match="No signature within"):
+            client.balance()
+    assert time.monotonic() - started < 1.5
 
 
 def test_an_arn_brings_its_region(key: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

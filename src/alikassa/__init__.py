@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from alikassa.client.asynchronous import AsyncClient
     from alikassa.client.events import AttemptFailed, DigestChosen, Event, RequestAnswered, RequestStarted
-    from alikassa.client.signing import DigestSigner
+    from alikassa.client.signing import BlockingSigner, DigestSigner
     from alikassa.client.sync import Client
     from alikassa.client.wire import AsyncTransport, Incoming, Outgoing, Transport
     from alikassa.errors import (
@@ -39,6 +39,7 @@ __all__ = [
     "AsyncTransport",
     "AttemptFailed",
     "Balance",
+    "BlockingSigner",
     "CertificateError",
     "Client",
     "ConfigurationError",
@@ -66,6 +67,7 @@ _HOMES = {
     "AsyncTransport": "alikassa.client.wire",
     "AttemptFailed": "alikassa.client.events",
     "Balance": "alikassa.protocol.messages",
+    "BlockingSigner": "alikassa.client.signing",
     "Client": "alikassa.client.sync",
     "Digest": "alikassa.protocol.signatures",
     "DigestChosen": "alikassa.client.events",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import os
     import uuid
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from alikassa.client.events import Event
     from alikassa.client.wire import AsyncTransport, Incoming, Outgoing
@@ -84,7 +87,7 @@ class AsyncClient:
             with anyio.move_on_after(call.remaining) as waiting:
                 await probing.acquire()
             if waiting.cancelled_caught:
-                call.failed(DeadlineExceededError("The call's time is over."))
+                call.expired()
             try:
                 if self._core.signing.undecided:
                     return await self._ask(call)
@@ -95,11 +98,13 @@ class AsyncClient:
     async def _ask(self, call: Call) -> Balance:
         while True:
             try:
-                outgoing = call.begin()
-                return call.understand(await self._send(outgoing, call))
+                signature = call.begin()
+                if signature is not None:
+                    await _wait(signature, call.left)
+                return call.understand(await self._send(call.outgoing(), call))
             except AlikassaError as error:
-                wait = call.failed(error)
-            await anyio.sleep(wait)
+                pause = call.failed(error)
+            await anyio.sleep(pause)
 
     async def _send(self, outgoing: Outgoing, call: Call) -> Incoming:
         with anyio.move_on_after(call.left):
@@ -129,3 +134,9 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._core!r})"
+
+
+async def _wait(signature: Future[object], seconds: float) -> None:
+    """Until it is done, at most so long. What it raised is for who looks at it."""
+    with anyio.move_on_after(seconds), suppress(Exception):
+        await asyncio.wrap_future(signature)

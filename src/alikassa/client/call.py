@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from alikassa.client.answers import server_request_id, understand
+from alikassa.client.background import raise_if_failed
 from alikassa.client.checks import check_seconds
 from alikassa.client.events import AttemptFailed, DigestChosen, RequestAnswered, RequestStarted
 from alikassa.client.tracing import Attempt, end_span, start_span
@@ -14,6 +15,8 @@ from alikassa.errors import AlikassaError, DeadlineExceededError, NetworkError, 
 from alikassa.protocol.signatures import Digest
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from opentelemetry.trace import Span
 
     from alikassa.client.core import Core
@@ -24,8 +27,9 @@ __all__ = ["Call"]
 
 
 class Call:
-    """A call under way. A shell sends what `begin` gives, within `deadline`; hands the answer to `understand` and
-    every AlikassaError to `failed`, which says how long to wait before the next attempt, or raises."""
+    """A call under way. A shell waits for what `begin` gives and sends what `outgoing` gives, both within `deadline`;
+    hands the answer to `understand` and every AlikassaError to `failed`, which says how long to wait before the next
+    attempt, or raises."""
 
     def __init__(self, core: Core, timeout: float | None) -> None:
         self._core = core
@@ -40,6 +44,9 @@ class Call:
         self._probe = Digest.SHA256
         self._last: AlikassaError | None = None
         self._server_request_id = ""
+        self._digest: Digest | None = None
+        #: A signature that a signer which blocks is still making.
+        self._signature: Future[object] | None = None
         self._sign = b""
         self._span: Span | None = None
 
@@ -56,13 +63,19 @@ class Call:
         """What is left of the whole call's time, in seconds; 0 when it is over."""
         return max(self._end - time.monotonic(), 0.0)
 
+    def expired(self) -> NoReturn:
+        """Raise that the whole call's time is over, before an attempt began."""
+        self.deadline = self._end
+        self.failed(DeadlineExceededError("The call's time is over."))
+        raise AssertionError("no attempt follows the end of a call's time")
+
     @property
     def left(self) -> float:
         """What is left of the attempt's time, in seconds; 0 when it is over."""
         return max(self.deadline - time.monotonic(), 0.0)
 
-    def begin(self) -> Outgoing:
-        """Begin the next attempt: what to send."""
+    def begin(self) -> Future[object] | None:
+        """Begin the next attempt. What has to be done before `outgoing`, by a signer that blocks; None: nothing."""
         core = self._core
         self._begun = time.monotonic()
         self.deadline = min(self._begun + core.attempt_timeout, self._end)
@@ -70,7 +83,18 @@ class Call:
         self._attempt += 1
         self._sent += 1
         self._span = start_span(Attempt(core.url, self.request_id, self._sent - 1))
-        outgoing = core.outgoing(self.request_id, self._probe if core.signing.undecided else core.signing.chosen)
+        self._digest = self._probe if core.signing.undecided else core.signing.chosen
+        self._signature = core.signing.begin(self._digest)
+        return self._signature
+
+    def outgoing(self) -> Outgoing:
+        """What to send. Raises what the signer raises, and DeadlineExceededError when it is not done yet."""
+        if self._signature is not None:
+            if not self._signature.done():
+                raise DeadlineExceededError("The attempt's time is over.")
+            signature, self._signature = self._signature, None
+            raise_if_failed(signature)
+        outgoing = self._core.outgoing(self.request_id, self._digest)
         self._sign = outgoing.sign.reveal().encode("ascii")
         return outgoing
 
@@ -116,16 +140,20 @@ class Call:
         return self._core.wait(error, self._attempt, self.remaining)
 
     def _too_late(self) -> NetworkError:
-        url = self._core.url
+        if self._signature is None:
+            what, of = "answer", f"from {self._core.url}"
+        else:
+            what, of = "signature", f"by {self._core.signing!r}"
         error: NetworkError
-        if self.remaining:
+        # By what was planned and not by the clock: a wait may end a hair before its time.
+        if self.deadline < self._end:
             error = NetworkError(
-                f"No answer within {self._core.attempt_timeout:g} s from {url}.",
+                f"No {what} within {self._core.attempt_timeout:g} s {of}.",
                 remedy="Try again, or give a longer attempt_timeout.",
             )
         else:
             error = DeadlineExceededError(
-                f"No answer within {self._seconds:g} s from {url}.", remedy="Try again, or give a longer timeout."
+                f"No {what} within {self._seconds:g} s {of}.", remedy="Try again, or give a longer timeout."
             )
         error.__cause__ = self._last
         return error

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
+from alikassa.client.background import Background
 from alikassa.client.wire import Secret
 from alikassa.errors import ConfigurationError
 from alikassa.keys import open_signer
 from alikassa.protocol.signatures import Digest, KeySigner, Signer, encode_sign
 
-__all__ = ["AUTO", "DigestSigner", "Signing"]
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["AUTO", "BlockingSigner", "DigestSigner", "Signing"]
 
 #: The digest setting that asks the server.
 AUTO = "auto"
@@ -28,6 +32,17 @@ class DigestSigner(Signer, Protocol):
     """A signer that can sign with either digest."""
 
     def with_digest(self, digest: Digest, /) -> Signer: ...
+
+
+class BlockingSigner(Signer, Protocol):
+    """A signer that may have to wait, for a device or a network: its `blocks` is true.
+
+    A client has it sign in a thread of its own, and waits no longer than its call's time. What comes too late is
+    remembered for the next call.
+    """
+
+    @property
+    def blocks(self) -> bool: ...
 
 
 class Signing:
@@ -52,6 +67,13 @@ class Signing:
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
+        self._background: Background[Digest | None] = Background(self.sign)
+
+    def begin(self, digest: Digest | None) -> Future[object] | None:
+        """Have a signer that blocks begin to sign: once that is done, `sign` waits for nothing. None: it never does."""
+        if digest in self._signs or getattr(self._signer, "blocks", False) is not True:
+            return None
+        return self._background.begin(digest)
 
     def sign(self, digest: Digest | None) -> Secret:
         """`Sign` with this digest; None is the signer's own."""
@@ -65,9 +87,10 @@ class Signing:
 
     def decide(self, digest: Digest) -> bool:
         """`auto` found the digest that the server takes. False when it was known already."""
-        with self._lock:
-            new, self.undecided = self.undecided, False
-            self.chosen = self.digest = digest
+        new = self.undecided
+        # In this order: who sees that it is decided must find what was chosen.
+        self.chosen = self.digest = digest
+        self.undecided = False
         return new
 
     def _make(self, digest: Digest | None) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Self
 
 from alikassa.client.call import Call
 from alikassa.client.checks import check_transport
 from alikassa.client.core import ATTEMPT_TIMEOUT, ATTEMPTS, BASE_URL, TIMEOUT, Core
 from alikassa.client.forking import follow_forks, start_afresh
-from alikassa.errors import AlikassaError, DeadlineExceededError
+from alikassa.errors import AlikassaError
 
 if TYPE_CHECKING:
     import os
@@ -100,7 +101,7 @@ class Client:
                 return self._ask(call)
             # One call finds out which digest the server takes; the others wait for what it finds.
             if not self._probing.acquire(timeout=call.remaining):
-                call.failed(DeadlineExceededError("The call's time is over."))
+                call.expired()
             try:
                 if self._core.signing.undecided:
                     return self._ask(call)
@@ -111,11 +112,13 @@ class Client:
     def _ask(self, call: Call) -> Balance:
         while True:
             try:
-                outgoing = call.begin()
-                return call.understand(self._transport.send(outgoing, call.deadline))
+                signature = call.begin()
+                if signature is not None:
+                    wait([signature], call.left)
+                return call.understand(self._transport.send(call.outgoing(), call.deadline))
             except AlikassaError as error:
-                wait = call.failed(error)
-            time.sleep(wait)
+                pause = call.failed(error)
+            time.sleep(pause)
 
     def close(self) -> None:
         """Close the connections. A closed client opens new ones when asked again."""

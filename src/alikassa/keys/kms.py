@@ -20,7 +20,7 @@ _KEY = re.compile(r"[A-Za-z0-9:/_.-]{1,2048}", re.ASCII)
 _ARN = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):\d{12}:(?:key|alias)/.+", re.ASCII)
 _ALGORITHM = "RSASSA_PKCS1_V1_5_SHA_256"
 
-# For one try, in seconds. There are two, so that a signature takes no longer than a client's own call.
+# For one try, in seconds. There are two. A client's call may end sooner; what comes later serves its next one.
 _CONNECT, _READ = 3.0, 5.0
 _TRIES = 2
 
@@ -32,6 +32,9 @@ class KmsSigner:
     them. KMS is asked when something is to be signed: then ConfigurationError (credentials, region, permission),
     CertificateError (no such key, disabled, of another kind) or NetworkError (KMS does not answer; may be tried again).
     """
+
+    #: It asks over the network.
+    blocks = True
 
     def __init__(self, key: str, digest: Digest = Digest.SHA256) -> None:
         if _KEY.fullmatch(key) is None:

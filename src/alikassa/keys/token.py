@@ -27,6 +27,9 @@ class TokenSigner:
     such token or key, a wrong PIN) and NetworkError (the token does not answer).
     """
 
+    #: The device may be far away, or wait for somebody.
+    blocks = True
+
     def __init__(self, key: TokenKey, digest: Digest = Digest.SHA256, *, pin: bytes | None = None) -> None:
         self.digest = digest
         try:
