@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -102,15 +103,80 @@ def test_amounts_are_compared_to_the_last_of_36_digits() -> None:
     assert kinds(one, [seen(n, b) for n, b in enumerate(balances)]) == [None, None, FIRED]
 
 
+def test_drop_begins_with_what_was_told_before_its_time() -> None:
+    """90 minutes without a look, and a failed one before the next: what the last answer told held until then, and the
+    alert says how old it is. An amount that is older than the last one before the time counts no more."""
+    one = rule(when="drop", amount="50", within="10m")
+    looks = [seen(0, "900"), seen(1, "100"), seen(80, None), seen(91, "50"), seen(92, "50"), seen(102, "50")]
+    assert kinds(one, looks) == [None, FIRED, None, None, None, OVER]
+    alert, _ = decide(one, looks[:2], RuleState(), looks[1].at)
+    assert alert is not None
+    assert "800 below 900 of 1 min before" in alert.text
+    alert, _ = decide(one, looks[1:4], RuleState(), looks[3].at)
+    assert alert is not None
+    assert "50 below 100 of 1 h before" in alert.text
+
+
+@pytest.mark.parametrize("settings", [{"when": "drop"}, {"when": "hold_grown", "bucket": "balance"}])
+def test_amounts_of_two_currencies_or_accounts_do_not_compare(settings: dict[str, str]) -> None:
+    """A profile whose account or currency is another one now has neither lost nor won anything."""
+    one = rule(amount="5", within="1h", **settings)
+    looks = [seen(0, "100"), seen(1, "10"), seen(2, "100")]
+    assert looks[1].figures is not None
+    for other in (
+        replace(looks[1], figures=replace(looks[1].figures, currency="USDT")),
+        replace(looks[1], account="other"),
+    ):
+        assert kinds(one, [looks[0], other]) == [None, None]
+        assert kinds(one, [looks[0], other, looks[2]]) == [None, None, None]
+    assert FIRED in kinds(one, looks)
+
+
+@pytest.mark.parametrize("gap", [seen(4, None), seen(4, "1", pending=None)])
+def test_a_gap_does_not_begin_the_waiting_of_payouts_anew(gap: Snapshot) -> None:
+    """The same amount before and after it: the alert fires in time, and stays on."""
+    one = rule(when="pending_stuck", **{"for": "2m"})
+    looks = [seen(2, "1", pending="7"), gap, *(seen(n, "1", pending="7") for n in (5, 6))]
+    assert kinds(one, looks) == [None, None, FIRED, None]
+
+
+def test_payouts_are_not_over_because_less_is_known() -> None:
+    """With the clock set back, what was seen later is left out. The alert stays on until a change is seen."""
+    one = rule(when="pending_stuck", **{"for": "2m"})
+    state = RuleState(START + timedelta(minutes=9))
+    left = [seen(5, "1", pending="7")]
+    assert decide(one, left, state, left[-1].at) == (None, state)
+    changed = [*left, seen(6, "1", pending="8")]
+    alert, _ = decide(one, changed, state, changed[-1].at)
+    assert alert is not None
+    assert alert.kind is OVER
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"when": "drop", "amount": "5", "margin": "6", "within": "1h"},
+        {"when": "above", "amount": "5", "margin": "6"},
+        {"when": "drop", "amount": "0", "within": "1h"},
+        {"when": "below", "amount": "5", "profiles": []},
+        {"when": "no_answer", "for": "999999d"},
+    ],
+)
+def test_a_rule_that_could_only_fire_once_or_always_or_never(settings: dict[str, object]) -> None:
+    """Is refused when it is read, not found out in the night."""
+    with pytest.raises(msgspec.ValidationError):
+        rule(**settings)
+
+
 AMOUNTS = st.integers(0, 40)
 RULES = st.one_of(
     st.builds(
-        lambda when, amount, margin: rule(when=when, amount=str(amount), margin=str(margin)),
+        lambda when, amount, margin: rule(when=when, amount=str(amount), margin=str(min(amount, margin))),
         st.sampled_from(["below", "above"]), AMOUNTS, st.integers(0, 9),
     ),
     st.builds(
-        lambda when, amount, margin: rule(when=when, amount=str(amount), margin=str(margin), within="5m"),
-        st.sampled_from(["drop", "hold_grown"]), AMOUNTS, st.integers(0, 9),
+        lambda when, amount, margin: rule(when=when, amount=str(amount), margin=str(min(amount, margin)), within="5m"),
+        st.sampled_from(["drop", "hold_grown"]), st.integers(1, 40), st.integers(0, 9),
     ),
     st.builds(lambda when: rule(when=when, **{"for": "3m"}), st.sampled_from(["pending_stuck", "no_answer"])),
 )  # fmt: skip

@@ -66,9 +66,9 @@ def decide(
 ) -> tuple[Alert | None, RuleState]:
     """The alert that is due, if any, and the state after it.
 
-    `snapshots` are of one profile, the oldest first: those of the rule's window up to `now`, and the last one before
-    it. An alert fires once, and then is silent until it is over. Where the snapshots say nothing of what the rule is
-    about (no answer, an amount that was not told), everything stays as it is.
+    `snapshots` are of one profile, the oldest first, none after `now`: at least those of the rule's window, and the
+    last answer before it. An alert fires once, and then is silent until it is over. Where the last snapshot says
+    nothing of what the rule is about (no answer, an amount that was not told), everything stays as it is.
     """
     found = _find(rule, snapshots, now) if snapshots else None
     if found is None:
@@ -86,57 +86,55 @@ def decide(
 def _find(rule: Rule, snapshots: Sequence[Snapshot], now: datetime) -> _Finding | None:
     if isinstance(rule, NoAnswer):
         return _no_answer(rule, snapshots, now)
-    if snapshots[-1].figures is None:
+    last = snapshots[-1]
+    bucket = Bucket.PENDING_PAYOUTS if isinstance(rule, PendingStuck) else rule.bucket
+    amount = None if last.figures is None else last.figures.of(bucket)
+    if last.figures is None or amount is None:
         return None
-    if isinstance(rule, PendingStuck):
-        return _pending_stuck(rule, snapshots)
-    told = _told(snapshots, rule.bucket)
-    if snapshots[-1].figures.of(rule.bucket) is None:
-        return None
-    last, unit = told[-1], snapshots[-1].figures.currency
+    unit = last.figures.currency
+    if isinstance(rule, Below | Above):
+        return _threshold(rule, amount, unit)
+    told = _told(snapshots, bucket, last.at - rule.window)
+    return _pending_stuck(rule, told, unit) if isinstance(rule, PendingStuck) else _moved(rule, told, unit)
+
+
+def _threshold(rule: Below | Above, amount: Decimal, unit: str) -> _Finding:
+    text = f"{rule.bucket} is {amount_text(amount)} {unit}; the limit is {rule.amount}"
     if isinstance(rule, Below):
-        return _Finding(
-            last < rule.limit,
-            difference(last, rule.slack) >= rule.limit,
-            f"{rule.bucket} is {amount_text(last)} {unit}; the limit is {rule.amount}",
-        )
-    if isinstance(rule, Above):
-        over = last <= difference(rule.limit, rule.slack)
-        return _Finding(
-            last > rule.limit, over, f"{rule.bucket} is {amount_text(last)} {unit}; the limit is {rule.amount}"
-        )
-    return _moved(rule, told, unit)
+        return _Finding(amount < rule.limit, difference(amount, rule.slack) >= rule.limit, text)
+    return _Finding(amount > rule.limit, amount <= difference(rule.limit, rule.slack), text)
 
 
-def _moved(rule: Drop | HoldGrown, told: Sequence[Decimal], unit: str) -> _Finding:
-    last = told[-1]
+def _moved(rule: Drop | HoldGrown, told: Sequence[_Told], unit: str) -> _Finding:
+    last_at, last = told[-1]
+    amounts = [amount for _, amount in told]
     falls = isinstance(rule, Drop)
-    moved = difference(max(told), last) if falls else difference(last, min(told))
-    word = "fell" if falls else "grew"
-    return _Finding(
-        moved >= rule.limit,
-        moved < rule.limit and moved <= difference(rule.limit, rule.slack),
-        f"{rule.bucket} {word} by {amount_text(moved)} {unit} within {rule.within}, to {amount_text(last)}",
+    peak = max(amounts) if falls else min(amounts)
+    moved = difference(peak, last) if falls else difference(last, peak)
+    # The latest of equal ones: the shortest time in which it moved that far.
+    peak_at = max(at for at, amount in told if amount == peak)
+    text = (
+        f"{rule.bucket} is {amount_text(last)} {unit}, {amount_text(moved)} {'below' if falls else 'above'}"
+        f" {amount_text(peak)} of {age_text(last_at - peak_at)} before; the limit is {rule.amount} within {rule.within}"
     )
+    return _Finding(moved >= rule.limit, moved < rule.limit and moved <= difference(rule.limit, rule.slack), text)
 
 
-def _pending_stuck(rule: PendingStuck, snapshots: Sequence[Snapshot]) -> _Finding | None:
-    seen = [(one.at, one.figures.pending_payouts) for one in snapshots if one.figures is not None]
-    last_at, pending = seen[-1]
-    if pending is None:
-        return None
-    first = last_at
-    for at, amount in reversed(seen):
+def _pending_stuck(rule: PendingStuck, told: Sequence[_Told], unit: str) -> _Finding:
+    last_at, pending = told[-1]
+    first, changed = last_at, False
+    for at, amount in reversed(told):
         if amount != pending:
+            changed = True
             break
         first = at
     stuck = pending > 0 and last_at - first >= rule.window
-    unit = snapshots[-1].figures.currency if snapshots[-1].figures else ""
     text = f"pending payouts are {amount_text(pending)} {unit}, unchanged for {age_text(last_at - first)}"
-    return _Finding(stuck, not stuck, text)
+    # Not over where the snapshots merely do not reach back, as after the clock was set back.
+    return _Finding(stuck, pending <= 0 or (changed and not stuck), text)
 
 
-def _no_answer(rule: NoAnswer, snapshots: Sequence[Snapshot], now: datetime) -> _Finding | None:
+def _no_answer(rule: NoAnswer, snapshots: Sequence[Snapshot], now: datetime) -> _Finding:
     last = snapshots[-1]
     if last.failure is None:
         return _Finding(holds=False, over=True, text="there is an answer again")
@@ -149,6 +147,23 @@ def _no_answer(rule: NoAnswer, snapshots: Sequence[Snapshot], now: datetime) -> 
     return _Finding(now - first >= rule.window, over=False, text=text)
 
 
-def _told(snapshots: Sequence[Snapshot], bucket: Bucket) -> list[Decimal]:
-    amounts = (one.figures.of(bucket) for one in snapshots if one.figures is not None)
-    return [amount for amount in amounts if amount is not None]
+_Told = tuple["datetime", "Decimal"]
+
+
+def _told(snapshots: Sequence[Snapshot], bucket: Bucket, since: datetime) -> list[_Told]:
+    """What was told of the bucket from `since` on, and the last before it, with the times.
+
+    Only of the last snapshot's account and currency: amounts of two do not compare.
+    """
+    last, found = snapshots[-1], list[_Told]()
+    for one in reversed(snapshots):
+        if one.figures is None or last.figures is None or one.account != last.account:
+            continue
+        amount = one.figures.of(bucket)
+        if amount is None or one.figures.currency != last.figures.currency:
+            continue
+        found.append((one.at, amount))
+        if one.at <= since:
+            break
+    found.reverse()
+    return found

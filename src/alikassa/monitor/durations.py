@@ -10,15 +10,17 @@ from alikassa.errors import InvalidInputError
 __all__ = ["age_text", "parse_duration"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST = timedelta(days=36_500)
 _TEXT = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:
-    """More than nothing, a whole number and s, m, h or d. InvalidInputError for anything else."""
+    """A whole number and s, m, h or d, more than nothing, a century at most. InvalidInputError for anything else."""
     match = _TEXT.fullmatch(text.strip())
-    if match is None or int(match[1]) == 0:
+    found = timedelta() if match is None else timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if not timedelta() < found <= _LONGEST:
         raise InvalidInputError(f"{text[:64]!r} is no span of time.", remedy="Write it as 90s, 5m, 12h or 400d.")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return found
 
 
 def age_text(age: timedelta) -> str:

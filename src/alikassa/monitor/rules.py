@@ -6,7 +6,7 @@ import re
 import tomllib
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,6 +16,7 @@ from alikassa.monitor.durations import parse_duration
 from alikassa.monitor.snapshots import Bucket
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 __all__ = ["Above", "Below", "Drop", "HoldGrown", "NoAnswer", "PendingStuck", "Rule", "Rules", "Webhook", "load_rules"]
@@ -23,6 +24,7 @@ __all__ = ["Above", "Below", "Drop", "HoldGrown", "NoAnswer", "PendingStuck", "R
 _AMOUNT = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+_ADDRESS = re.compile(r"[!-~]{1,2000}", re.ASCII)
 _LARGEST_FILE = 256 * 1024
 _MOST_RULES = 200
 _LONGEST = timedelta(days=31)
@@ -53,6 +55,8 @@ class _Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
             raise ValueError(f"{self.name[:64]!r} is no name: use letters, digits, dot, dash and underscore")
+        if self.profiles == ():
+            raise ValueError(f"{self.name} is for no profile: name one, or leave profiles out for all")
         self.window  # noqa: B018 - raises for what it cannot be
 
     @property
@@ -79,9 +83,20 @@ class _Threshold(_Rule, frozen=True, kw_only=True):
     def slack(self) -> Decimal:
         return _amount(self.margin)
 
+    def _check_slack(self) -> None:
+        # An alert that waits for less than nothing would stay on for ever, and never fire again.
+        if self.slack > self.limit:
+            raise ValueError(f"{self.name} would never be over: its margin is larger than its amount")
+
 
 class _Within(_Threshold, frozen=True, kw_only=True):
     within: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_slack()
+        if not self.limit:
+            raise ValueError(f"{self.name} would fire at every look: its amount is 0")
 
     @property
     def window(self) -> timedelta:
@@ -95,10 +110,18 @@ class Below(_Threshold, frozen=True, kw_only=True, tag="below"):
 class Above(_Threshold, frozen=True, kw_only=True, tag="above"):
     """The bucket is above `amount`; over once it is down to `amount` - `margin`."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_slack()
+
 
 class Drop(_Within, frozen=True, kw_only=True, tag="drop"):
     """The bucket is `amount` or more lower than its highest `within` the time; over once that is `amount` - `margin`
-    or less, and less than `amount`."""
+    or less, and less than `amount`.
+
+    What was told last before that time counts too: it held when the time began. Nobody may have looked for long, so the
+    alert says how old the highest is.
+    """
 
 
 class HoldGrown(_Within, frozen=True, kw_only=True, tag="hold_grown"):
@@ -116,7 +139,7 @@ class _Lasting(_Rule, frozen=True, kw_only=True):
 
 
 class PendingStuck(_Lasting, frozen=True, kw_only=True, tag="pending_stuck"):
-    """Pending payouts are above 0 and have not changed `for` the time; over once they change."""
+    """Pending payouts are above 0 and have not changed `for` the time; over once they are seen to change."""
 
 
 class NoAnswer(_Lasting, frozen=True, kw_only=True, tag="no_answer"):
@@ -136,6 +159,8 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         from alikassa.client.checks import check_base_url
 
+        if _ADDRESS.fullmatch(self.url) is None:
+            raise ValueError("the webhook's url has characters that an address does not have: write them as %41")
         try:
             parts = urlsplit(self.url)
             check_base_url(f"{parts.scheme}://{parts.netloc}")
@@ -156,7 +181,25 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notify: tuple[str, ...] = ()
     webhook: Webhook | None = None
 
-    LONGEST_WINDOW: ClassVar[timedelta] = _LONGEST
+    @property
+    def window(self) -> timedelta:
+        """How far back the decisions look: what the history must keep."""
+        return max((rule.window for rule in self.rule), default=timedelta())
+
+    def check(self, profiles: Collection[str], keep: timedelta) -> None:
+        """Raise ConfigurationError for a rule that could never fire: of a profile that is none of these, or looking
+        farther back than the history is kept."""
+        for rule in self.rule:
+            for name in rule.profiles or ():
+                if name not in profiles:
+                    raise ConfigurationError(
+                        f"Rule {rule.name} is for {name[:64]!r}, and there is no such profile.",
+                        remedy="Correct the rule's profiles, or make the profile: alikassa profile add NAME",
+                    )
+            if rule.window > keep:
+                raise ConfigurationError(
+                    f"Rule {rule.name} looks farther back than the history is kept.", remedy="Give a longer --keep."
+                )
 
     def of(self, profile: str) -> list[Rule]:
         """The rules for a profile, in the file's order."""
