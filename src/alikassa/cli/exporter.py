@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alikassa.cli.output import message
-from alikassa.cli.watch import EveryOption, HistoryOption, KeepOption, ProfilesArgument, chosen_profiles, run, span
+from alikassa.cli.watch import (
+    EveryOption,
+    HistoryOption,
+    KeepOption,
+    ProfilesArgument,
+    checked_rules,
+    chosen_profiles,
+    run,
+    span,
+)
 from alikassa.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,8 +52,8 @@ def exporter(
     from alikassa.monitor.delivery import title
     from alikassa.monitor.exposition import Latest
     from alikassa.monitor.history import History, default_history
-    from alikassa.monitor.monitor import Listener, run_monitor
-    from alikassa.monitor.rules import load_rules
+    from alikassa.monitor.listener import Listener
+    from alikassa.monitor.monitor import run_monitor
 
     if find_spec("prometheus_client") is None:
         raise ConfigurationError(
@@ -55,7 +64,7 @@ def exporter(
     pause, kept = span(every), span(keep)
     latest = Latest({name: profile.account for name, profile in known.items()})
     listener = Listener(latest.tell, lambda alert: message(f"{title(alert)}: {alert.text}"), message)
-    loaded = None if rules is None else load_rules(rules)
+    loaded = None if rules is None else checked_rules(rules, kept)
     with History(history or default_history()) as opened:
         run(_serve(latest, host, port, run_monitor(known, pause, kept, opened, loaded, listener)))
 

@@ -15,12 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from datetime import timedelta
 
-    from alikassa.monitor.monitor import Listener
+    from alikassa.monitor.listener import Listener
+    from alikassa.monitor.rules import Rules
     from alikassa.monitor.screen import Board
     from alikassa.monitor.snapshots import FailureKind, Snapshot
     from alikassa.profiles import Profile
 
-__all__ = ["EveryOption", "HistoryOption", "KeepOption", "ProfilesArgument", "add_to", "chosen_profiles", "run", "span"]
+__all__ = [
+    "EveryOption",
+    "HistoryOption",
+    "KeepOption",
+    "ProfilesArgument",
+    "add_to",
+    "checked_rules",
+    "chosen_profiles",
+    "run",
+    "span",
+]
 
 ProfilesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[PROFILE]...", help="Profiles by name. [default: all]")
@@ -63,7 +74,6 @@ def watch(
     """
     from alikassa.monitor.history import History, default_history
     from alikassa.monitor.monitor import run_monitor
-    from alikassa.monitor.rules import load_rules
     from alikassa.monitor.screen import KEPT, Board
 
     if not (ndjson or once or sys.stdout.isatty()):
@@ -75,13 +85,14 @@ def watch(
     failed: list[FailureKind] = []
     if once:
         listener = _noting(listener, failed)
-    loaded = None if rules is None else load_rules(rules)
+    kept = span(keep)
+    loaded = None if rules is None else checked_rules(rules, kept)
     with History(history or default_history()) as opened:
         # What was seen before this start has its age beside it, too.
         for name, profile in known.items():
             for snapshot in opened.last(name, profile.account, KEPT):
                 board.tell(snapshot)
-        watching = run_monitor(known, pause, span(keep), opened, loaded, listener, once=once)
+        watching = run_monitor(known, pause, kept, opened, loaded, listener, once=once)
         if ndjson or once:
             run(watching)
         else:
@@ -142,9 +153,19 @@ def chosen_profiles(names: list[str] | None) -> dict[str, Profile]:
     return found
 
 
+def checked_rules(path: Path, keep: timedelta) -> Rules:
+    """The rules in a file, each of which can fire; ConfigurationError for others."""
+    from alikassa.monitor.rules import load_rules
+    from alikassa.profiles import load_profiles
+
+    rules = load_rules(path)
+    rules.check(load_profiles().by_name, keep)
+    return rules
+
+
 def _lines() -> Listener:
     from alikassa.monitor.delivery import title
-    from alikassa.monitor.monitor import Listener
+    from alikassa.monitor.listener import Listener
     from alikassa.monitor.records import record
 
     def line(snapshot: Snapshot) -> None:
@@ -156,7 +177,7 @@ def _lines() -> Listener:
 
 def _drawn(board: Board, *, live: bool) -> Listener:
     from alikassa.monitor.delivery import title
-    from alikassa.monitor.monitor import Listener
+    from alikassa.monitor.listener import Listener
 
     say = board.note if live else message
     return Listener(board.tell, lambda alert: say(f"{title(alert)}: {alert.text}"), say)

@@ -26,6 +26,7 @@ __all__ = ["AppriseChannel", "Channel", "WebhookChannel", "open_channels", "sign
 _ATTEMPTS = 3
 _ATTEMPT_SECONDS = 10.0
 _FIRST_WAIT = 0.5
+_APPRISE_SECONDS = 60.0
 
 
 class Channel(Protocol):
@@ -42,8 +43,8 @@ def open_channels(rules: Rules) -> list[Channel]:
     channels: list[Channel] = []
     if rules.webhook is not None:
         channels.append(WebhookChannel(rules.webhook))
-    if rules.notify:
-        channels.append(AppriseChannel(rules.notify))
+    # Each address by itself: one that has an alert is not told again because another one fails.
+    channels += [AppriseChannel(place, address) for place, address in enumerate(rules.notify, 1)]
     return channels
 
 
@@ -122,11 +123,13 @@ class WebhookChannel:
 
 
 class AppriseChannel:
-    """Hands an alert to Apprise: mail, chat, telephone."""
+    """Hands an alert to one of Apprise's addresses: mail, chat, telephone.
 
-    name = "notify"
+    Its name is its place in the file. Anything made of the address could give away the secret in it.
+    """
 
-    def __init__(self, addresses: tuple[str, ...]) -> None:
+    def __init__(self, place: int, address: str) -> None:
+        self.name = f"notify {place}"
         if find_spec("apprise") is None:
             raise ConfigurationError(
                 "notify needs a package that is not installed (apprise).",
@@ -139,25 +142,30 @@ class AppriseChannel:
         # It logs addresses, shortened where it knows what in them is secret.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
         self._apprise = apprise.Apprise()
-        for place, address in enumerate(addresses, 1):
-            if not self._apprise.add(address):
-                raise ConfigurationError(
-                    f"Address {place} of notify is not understood.",
-                    remedy="Write it as Apprise has it, such as mailtos://user:password@example.org",
-                )
+        # As text: what a server says is not to become a link in a mail.
+        self._format = apprise.NotifyFormat.TEXT
+        if not self._apprise.add(address) or len(self._apprise) != 1:
+            raise ConfigurationError(
+                f"Address {place} of notify is not understood, or is several.",
+                remedy="Write each as Apprise has it, such as mailtos://user:password@example.org",
+            )
 
     async def send(self, alert: Alert) -> str | None:
+        told, problem = False, f"{self.name} failed"
         try:
-            told = await anyio.to_thread.run_sync(self._notify, title(alert), alert.text, abandon_on_cancel=True)
+            with anyio.move_on_after(_APPRISE_SECONDS) as limit:
+                told = await anyio.to_thread.run_sync(self._notify, title(alert), alert.text, abandon_on_cancel=True)
+            if limit.cancelled_caught:
+                problem = f"{self.name} did not end within {_APPRISE_SECONDS:g} s"
         except Exception as error:
-            return f"notify failed ({type(error).__name__})"
-        return None if told else "notify failed for at least one address"
+            return f"{problem} ({type(error).__name__})"
+        return None if told else problem
 
     def _notify(self, line: str, text: str) -> bool:
-        return bool(self._apprise.notify(body=text, title=line))
+        return bool(self._apprise.notify(body=text, title=line, body_format=self._format))
 
     async def close(self) -> None:
         """Nothing is kept open."""
 
     def __repr__(self) -> str:
-        return "AppriseChannel()"
+        return f"AppriseChannel({self.name!r})"

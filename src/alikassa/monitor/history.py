@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
-__all__ = ["History", "default_history"]
+__all__ = ["History", "HistoryError", "default_history"]
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE snapshots (
     id INTEGER PRIMARY KEY,
@@ -56,10 +56,27 @@ CREATE TABLE alerts (
     PRIMARY KEY (id, channel)
 ) STRICT;
 """
+#: From each version to the next.
+_STEPS = {
+    1: """
+ALTER TABLE alerts ADD COLUMN not_before TEXT NOT NULL DEFAULT '';
+CREATE INDEX alerts_to_tell ON alerts (channel) WHERE delivered IS NULL;
+CREATE INDEX alerts_by_time ON alerts (at);
+"""
+}
 _COLUMNS = (
     "profile, account, at, seconds, currency, balance, hold, rolling_reserve, pending_payouts, raw,"
     " failure, failure_text"
 )
+# Without the answers' bytes, of which a month is a lot.
+_LIGHT = _COLUMNS.replace(" raw", " NULL")
+_FORGOTTEN_AT_ONCE = 1000
+# Who waits for another process's lock draws nothing and answers nobody.
+_LOCK_SECONDS = 3.0
+
+
+class HistoryError(ConfigurationError):
+    """The history cannot be read or written: locked, damaged, or the disk is full."""
 
 
 def default_history() -> Path:
@@ -87,7 +104,7 @@ class History:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 # SQLite gives its two companions the mode that the file has.
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(path, timeout=10, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
             try:
                 self._prepare()
             except BaseException:
@@ -95,27 +112,32 @@ class History:
                 raise
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
         with self.transaction():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == _VERSION:
-                return
-            if version or self._db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            if not 0 <= version <= _VERSION or (
+                not version and self._db.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            ):
                 raise ConfigurationError(
                     f"{self.path} is no history that this program knows (version {version}).",
                     remedy="Name another file, or use the program that made it.",
                 )
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
+            for step in range(version, _VERSION):
+                for statement in _STEPS.get(step, _SCHEMA).split(";"):
+                    self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
+        # Only now: it is written into the file, which may have been another program's.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except (OSError, sqlite3.Error) as error:
-            raise ConfigurationError(f"The history {self.path} cannot be used: {error}.") from error
+            raise HistoryError(
+                f"The history {self.path} cannot be used: {error}.",
+                remedy="See that the disk has room and that the file is whole, and no other program holds it.",
+            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -124,15 +146,22 @@ class History:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+                self._db.execute("COMMIT")
+            finally:
+                # On a full disk SQLite may have rolled back by itself; or the commit has failed, and it has not.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """One statement and its rows."""
         with self._translated():
             return self._db.execute(statement, values).fetchall()
+
+    def keep(self, snapshot: Snapshot, span: timedelta) -> None:
+        """Keep a snapshot, and drop some of what is older than `span`: at once on disk."""
+        with self.transaction():
+            self.add(snapshot)
+            self._forget(moment_text(snapshot.at - span))
 
     def add(self, snapshot: Snapshot) -> None:
         """Keep a snapshot."""
@@ -150,34 +179,52 @@ class History:
             (snapshot.profile, snapshot.account, moment_text(snapshot.at), snapshot.seconds, *told, *failed),
         )
 
-    def forget(self, keep: timedelta, now: datetime) -> None:
-        """Drop what is older than `keep`, alerts that were told included."""
-        before = moment_text(now - keep)
-        with self.transaction():
-            self._db.execute("DELETE FROM snapshots WHERE at < ?", (before,))
-            self._db.execute("DELETE FROM alerts WHERE at < ?", (before,))
+    def _forget(self, before: str) -> None:
+        # A bounded number a look: a shorter --keep must not hold up a look, nor a clock that is wrong for a moment
+        # cost a year.
+        for table in ("snapshots", "alerts"):
+            self._db.execute(
+                f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE at < ? ORDER BY at LIMIT ?)",  # noqa: S608
+                (before, _FORGOTTEN_AT_ONCE),
+            )
 
-    def recent(self, profile: str, since: datetime) -> list[Snapshot]:
-        """A profile's snapshots from `since` on, and the last one before it, the oldest first."""
+    def recent(self, profile: str, since: datetime, now: datetime) -> list[Snapshot]:
+        """A profile's snapshots from `since` to `now`, and before them the last one and the last answer, the oldest
+        first. They come without `raw`.
+
+        What lies after `now` was seen before the clock was set back, and is left out.
+        """
+        first, last = moment_text(since), moment_text(now)
+        before = f"SELECT {_LIGHT} FROM snapshots WHERE profile = ? AND at < ?"  # noqa: S608 - our columns
+        order = "ORDER BY at DESC, id DESC LIMIT 1"
+        answered = self.execute(f"{before} AND currency IS NOT NULL {order}", (profile, first))
+        any_ = self.execute(f"{before} {order}", (profile, first))
         rows = self.execute(
-            f"SELECT {_COLUMNS} FROM snapshots WHERE profile = ? AND at >= coalesce("  # noqa: S608 - our columns
-            "(SELECT max(at) FROM snapshots WHERE profile = ? AND at < ?), '') ORDER BY at, id",
-            (profile, profile, moment_text(since)),
+            f"SELECT {_LIGHT} FROM snapshots WHERE profile = ? AND at BETWEEN ? AND ? ORDER BY at, id",  # noqa: S608
+            (profile, first, last),
         )
-        return [_snapshot(row) for row in rows]
+        return [self._snapshot(row) for row in (*answered, *(any_ if any_ != answered else ()), *rows)]
 
     def last(self, profile: str, account: str, count: int) -> list[Snapshot]:
-        """The last `count` snapshots of a profile's account, the oldest first."""
-        rows = self.execute(
-            f"SELECT {_COLUMNS} FROM snapshots WHERE profile = ? AND account = ? ORDER BY at DESC, id DESC LIMIT ?",  # noqa: S608
-            (profile, account, count),
-        )
-        return [_snapshot(row) for row in reversed(rows)]
+        """The last `count` snapshots of a profile's account and, where none of them is an answer, the last answer
+        before them, the oldest first."""
+        query = f"SELECT {_COLUMNS} FROM snapshots WHERE profile = ? AND account = ?"  # noqa: S608 - our columns
+        # By id: the last that was written is the last, also after the clock was set back.
+        rows = self.execute(f"{query} ORDER BY id DESC LIMIT ?", (profile, account, count))
+        if not any(row[4] for row in rows):
+            rows += self.execute(f"{query} AND currency IS NOT NULL ORDER BY id DESC LIMIT 1", (profile, account))
+        return [self._snapshot(row) for row in reversed(rows)]
 
     def between(
-        self, profile: str | None = None, since: datetime | None = None, until: datetime | None = None
+        self,
+        profile: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        newest: int | None = None,
     ) -> Iterator[Snapshot]:
-        """Snapshots in time's order: from `since` on, before `until`; of one profile, or of all."""
+        """Snapshots in time's order: from `since` on, before `until`; of one profile, or of all; the `newest` so many
+        of them. They come without `raw`."""
         conditions, values = ["1"], []
         for condition, value in (
             ("profile = ?", profile),
@@ -187,13 +234,18 @@ class History:
             if value is not None:
                 conditions.append(condition)
                 values.append(value)
+        query = f"SELECT id, {_LIGHT} FROM snapshots WHERE {' AND '.join(conditions)}"  # noqa: S608 - our columns
+        if newest is not None:
+            query = f"SELECT * FROM ({query} ORDER BY at DESC, id DESC LIMIT {newest:d})"  # noqa: S608 - a number
         with self._translated():
-            rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM snapshots WHERE {' AND '.join(conditions)} ORDER BY at, id",  # noqa: S608
-                values,
-            )
-            for row in rows:
-                yield _snapshot(row)
+            for row in self._db.execute(f"{query} ORDER BY at, id", values):
+                yield self._snapshot(row[1:])
+
+    def _snapshot(self, row: tuple[Any, ...]) -> Snapshot:
+        try:
+            return _read(row)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise HistoryError(f"The history {self.path} holds what no look found: it is damaged.") from error
 
     def close(self) -> None:
         self._db.close()
@@ -209,7 +261,7 @@ def _amounts(figures: Figures) -> tuple[Decimal | None, ...]:
     return figures.balance, figures.hold, figures.rolling_reserve, figures.pending_payouts
 
 
-def _snapshot(row: tuple[Any, ...]) -> Snapshot:
+def _read(row: tuple[Any, ...]) -> Snapshot:
     profile, account, at, seconds, currency, balance, hold, reserve, pending, raw, kind, text = row
     figures = failure = None
     if currency is not None:
@@ -219,7 +271,7 @@ def _snapshot(row: tuple[Any, ...]) -> Snapshot:
             Decimal(hold),
             Decimal(reserve),
             None if pending is None else Decimal(pending),
-            raw,
+            raw or b"",
         )
     else:
         failure = Failure(FailureKind(kind), text)

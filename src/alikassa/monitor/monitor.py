@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
 from alikassa import clock
 from alikassa.errors import AlikassaError
+from alikassa.monitor.decisions import Alert, AlertKind
 from alikassa.monitor.delivery import open_channels
-from alikassa.monitor.outbox import Outbox
+from alikassa.monitor.history import HistoryError
+from alikassa.monitor.listener import Listener
 from alikassa.monitor.poller import poll
+from alikassa.monitor.teller import Teller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import timedelta
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
 
     from alikassa.client.asynchronous import AsyncClient
-    from alikassa.monitor.decisions import Alert
-    from alikassa.monitor.delivery import Channel
     from alikassa.monitor.history import History
     from alikassa.monitor.rules import Rules
     from alikassa.monitor.snapshots import Snapshot
@@ -29,17 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Listener", "run_monitor"]
 
 
-def _nothing(_: object) -> None:
-    """For who does not listen."""
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who is told of each snapshot, of each alert, and of an alert that could not be delivered."""
-
-    snapshot: Callable[[Snapshot], object]
-    alert: Callable[[Alert], object] = _nothing
-    problem: Callable[[str], object] = _nothing
+# How long a silence may go unnoticed when nobody looks: after a 429, or between rare looks.
+_TICK_SECONDS = 15.0
 
 
 async def run_monitor(
@@ -66,51 +57,55 @@ async def run_monitor(
             channels = open_channels(rules)
             for channel in channels:
                 stack.push_async_callback(channel.close)
-            teller = _Teller(history, rules, channels, listener)
+            teller = Teller(history, rules, channels, listener)
 
         async def tell(snapshot: Snapshot) -> None:
-            if history is not None:
-                history.add(snapshot)
-                history.forget(keep, snapshot.at)
+            trouble = _keep(history, snapshot, keep)
             listener.snapshot(snapshot)
             if teller is not None:
-                teller.decide(snapshot)
+                trouble = trouble or teller.decide(snapshot.profile)
+            troubles.tell(trouble)
 
+        troubles = _Troubles(listener, teller)
         async with anyio.create_task_group() as tasks:
             if teller is not None and not once:
-                tasks.start_soon(teller.deliver_always)
+                tasks.start_soon(teller.deliver_always, min(every.total_seconds(), _TICK_SECONDS))
             await poll(clients, every, tell, once=once)
             if teller is not None:
                 await teller.deliver()
             tasks.cancel_scope.cancel()
 
 
-class _Teller:
-    """Decides after each look, and delivers beside the looks: a webhook that hangs does not hold them up."""
+def _keep(history: History | None, snapshot: Snapshot, span: timedelta) -> HistoryError | None:
+    if history is not None:
+        try:
+            history.keep(snapshot, span)
+        except HistoryError as error:
+            return error
+    return None
 
-    def __init__(self, history: History, rules: Rules, channels: list[Channel], listener: Listener) -> None:
-        self._channels = {channel.name: channel for channel in channels}
-        self._outbox = Outbox(history, rules, list(self._channels))
-        self._listener = listener
-        self._wake = anyio.Event()
 
-    def decide(self, snapshot: Snapshot) -> None:
-        for alert in self._outbox.decide(snapshot.profile, snapshot.at):
-            self._listener.alert(alert)
-        self._wake.set()
+class _Troubles:
+    """Says once that the history is of no use, where alerts go as well, and once that it is again: looks go on, but
+    rules cannot be judged, and nobody who waits for an alert would know."""
 
-    async def deliver_always(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            await self.deliver()
+    def __init__(self, listener: Listener, teller: Teller | None) -> None:
+        self._listener, self._teller = listener, teller
+        self._since: datetime | None = None
 
-    async def deliver(self) -> None:
-        for due in self._outbox.due():
-            problem = await self._channels[due.channel].send(due.alert)
-            self._outbox.tried(due, clock.now(), delivered=problem is None)
-            if problem is not None:
-                self._listener.problem(f"Alert {due.alert.rule} of {due.alert.profile} is not told yet: {problem}.")
+    def tell(self, trouble: HistoryError | None) -> None:
+        if (trouble is None) == (self._since is None):
+            return
+        now = clock.now()
+        since = self._since or now
+        if trouble is None:
+            kind, text = AlertKind.OVER, "Looks are kept again, and alerts are raised."
+        else:
+            kind, text = AlertKind.FIRED, f"Looks are not kept, and no alert is raised. {trouble}"
+        self._since = now if trouble else None
+        self._listener.problem(text)
+        if self._teller is not None:
+            self._teller.tell_unkept(Alert("history", "*", "", kind, now, since, text))
 
 
 def _client(name: str, profile: Profile) -> AsyncClient:
