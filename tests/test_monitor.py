@@ -14,11 +14,16 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
+from alikassa.monitor.exposition import Latest
+from alikassa.monitor.history import History
+from alikassa.monitor.snapshots import Failure, FailureKind, Figures, Snapshot
 from command_line import CONFIGURATION, NETWORK, USAGE
 from conftest import ALIKASSA, Server, Shop, free_port, nobodys_environment, openssl_sign
 from https_server import https_server, says
@@ -291,3 +296,31 @@ def test_without_a_profile_there_is_nothing_to_watch(tmp_path: Path) -> None:
 
     words = complaint(CONFIGURATION, "watch", "--once", env={"ALIKASSA_CONFIG": str(tmp_path / "none.toml")})
     assert "alikassa profile add" in words
+
+
+def test_the_exporter_begins_with_the_last_numbers(sqlite_shop: Shop, tmp_path: Path) -> None:
+    """Before any look of its own it shows the history's last answer at that answer's time; `up` waits for a look."""
+    nobody = watched(sqlite_shop, tmp_path, f"http://127.0.0.1:{free_port()}")
+    at = datetime.now(UTC) - timedelta(hours=2)
+    figures = Figures("RUB", Decimal("7.5"), Decimal(0), Decimal(0), None, b"{}")
+    with History(nobody.history) as history:
+        history.add(Snapshot("shop", str(sqlite_shop.account), at, 0.1, figures))
+        failure = Failure(FailureKind.NETWORK, "gone")
+        history.add(Snapshot("shop", str(sqlite_shop.account), at + timedelta(hours=1), 0.1, failure=failure))
+        latest = Latest({"shop": str(sqlite_shop.account)}, now=lambda: at + timedelta(hours=2))
+        for snapshot in history.last("shop", str(sqlite_shop.account), 1):
+            latest.begin(snapshot)
+    text = latest.metrics().decode()
+    assert re.search(r'alikassa_balance\{.*bucket="balance".*\} 7\.5\n', text)
+    assert re.search(r"alikassa_balance_age_seconds\{.*\} 7200\.0\n", text)
+    assert "alikassa_up{" not in text
+    assert 'kind="network",profile="shop"} 0.0' in text
+    port = free_port()
+    environment = nobodys_environment() | nobody.env
+    with subprocess.Popen([ALIKASSA, "exporter", "--port", str(port)], env=environment, stderr=subprocess.PIPE) as one:
+        assert one.stderr is not None
+        one.stderr.readline()
+        (row,) = json.loads(get(port, "/balances.json")[1])["balances"]
+        one.terminate()
+    assert row["balance"] == "7.5"
+    assert row["age_seconds"] >= 7200

@@ -66,6 +66,9 @@ def exporter(
     listener = Listener(latest.tell, lambda alert: message(f"{title(alert)}: {alert.text}"), message)
     loaded = None if rules is None else checked_rules(rules, kept)
     with History(history or default_history()) as opened:
+        for name, profile in known.items():
+            for snapshot in opened.last(name, profile.account, 1):
+                latest.begin(snapshot)
         run(_serve(latest, host, port, run_monitor(known, pause, kept, opened, loaded, listener)))
 
 

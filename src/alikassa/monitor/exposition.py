@@ -36,6 +36,11 @@ class Latest:
         self._answered: dict[str, Snapshot] = {}
         self._failures: Counter[tuple[str, FailureKind]] = Counter()
 
+    def begin(self, snapshot: Snapshot) -> None:
+        """Show an answer of before this start, with its own time; whether there is one now, it does not say."""
+        if snapshot.failure is None:
+            self._answered[snapshot.profile] = snapshot
+
     def tell(self, snapshot: Snapshot) -> None:
         self._seen[snapshot.profile] = snapshot
         if snapshot.failure is None:

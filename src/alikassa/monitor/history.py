@@ -208,8 +208,9 @@ class History:
     def last(self, profile: str, account: str, count: int) -> list[Snapshot]:
         """The last `count` snapshots of a profile's account and, where none of them is an answer, the last answer
         before them, the oldest first."""
-        query = f"SELECT {_COLUMNS} FROM snapshots WHERE profile = ? AND account = ?"  # noqa: S608 - our columns
-        # By id: the last that was written is the last, also after the clock was set back.
+        # By id: the last that was written is the last, also after the clock was set back. The plus keeps SQLite from
+        # sorting a year by it.
+        query = f"SELECT {_COLUMNS} FROM snapshots WHERE +profile = ? AND account = ?"  # noqa: S608 - our columns
         rows = self.execute(f"{query} ORDER BY id DESC LIMIT ?", (profile, account, count))
         if not any(row[4] for row in rows):
             rows += self.execute(f"{query} AND currency IS NOT NULL ORDER BY id DESC LIMIT 1", (profile, account))

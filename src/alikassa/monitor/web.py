@@ -11,11 +11,7 @@ from alikassa.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Page", "serve_pages"]
-
-_LONGEST_HEAD = 8 * 1024
-_SECONDS = 5.0
-_MOST_CONNECTIONS = 32
+__all__ = ["Bounds", "Page", "serve_pages"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +22,21 @@ class Page:
     body: Callable[[], bytes]
 
 
-async def serve_pages(pages: Mapping[str, Page], host: str, port: int) -> asyncio.Server:
-    """Serve them until the server is closed: GET and HEAD, one request a connection.
+@dataclass(frozen=True)
+class Bounds:
+    """Of the request's head in bytes, of a connection's whole life in seconds, of connections at a time."""
+
+    head: int = 8 * 1024
+    seconds: float = 5.0
+    connections: int = 32
+
+
+_BOUNDS = Bounds()
+
+
+async def serve_pages(pages: Mapping[str, Page], host: str, port: int, bounds: Bounds = _BOUNDS) -> asyncio.Server:
+    """Serve them until the server is closed: GET and HEAD, one request a connection. A connection more than may be
+    open is closed unheard, and so is a slow one.
 
     Raises ConfigurationError when the address cannot be had.
     """
@@ -37,9 +46,9 @@ async def serve_pages(pages: Mapping[str, Page], host: str, port: int) -> asynci
         nonlocal busy
         busy += 1
         try:
-            if busy > _MOST_CONNECTIONS:
+            if busy > bounds.connections:
                 return
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(bounds.seconds):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(_answer(pages, head))
                 await writer.drain()
@@ -54,7 +63,7 @@ async def serve_pages(pages: Mapping[str, Page], host: str, port: int) -> asynci
             writer.close()
 
     try:
-        return await asyncio.start_server(handle, host, port, limit=_LONGEST_HEAD)
+        return await asyncio.start_server(handle, host, port, limit=bounds.head)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot listen on {host}:{port}: {error.strerror}.", remedy="Choose another --port or --host."
