@@ -16,8 +16,11 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
+from alikassa.profiles import load_profiles
+from alikassa.profiles.connect import open_client
 from command_line import CONFIGURATION, USAGE, Done, call, complaint
-from conftest import PAGE_ACCOUNT
+from conftest import PAGE_ACCOUNT, free_port
+from https_server import gives, https_server
 from wire_server import wire_server
 
 OTHER = "11111111-2222-4333-8444-555555555555"
@@ -132,8 +135,10 @@ def test_show_prints_every_setting(run: Run, keys: Path) -> None:
         "digest": "sha1",
         "body": None,
         "timeout": 3.0,
+        "attempt_timeout": None,
         "ca_bundle": None,
         "proxy": None,
+        "http2": None,
         "passphrase": "file",
     }
 
@@ -179,6 +184,7 @@ SETTINGS = {
     "digest": ("sha1", "auto", "sha256"),
     "body": ("[]", "null", "{}"),
     "timeout": ("1.0", "2.0", "3.0"),
+    "attempt_timeout": ("1.5", "2.5", "3.5"),
     "ca_bundle": ("/one.pem", "/two.pem", "/three.pem"),
     "proxy": ("http://one:1", "http://two:2", "http://three:3"),
 }
@@ -197,6 +203,39 @@ def test_option_goes_before_environment_before_profile(name: str, run: Run, arch
         (three[1], "environment"),
         (three[2], "option"),
     ]
+
+
+def test_http2_is_a_setting_as_the_others_are(run: Run, keys: Path) -> None:
+    """By default off; option before environment before profile, both ways."""
+    own = whoami(run, "--account", PAGE_ACCOUNT, "--keys", keys)
+    add(run, keys, "shop", "--http2")
+    found = [
+        own,
+        whoami(run),
+        whoami(run, ALIKASSA_HTTP2="0"),
+        whoami(run, "--http2", ALIKASSA_HTTP2="0"),
+        whoami(run, "--no-http2"),
+    ]
+    assert [(one["settings"]["http2"]["value"], one["settings"]["http2"]["source"]) for one in found] == [
+        (False, "default"),
+        (True, "profile shop"),
+        (False, "environment"),
+        (True, "option"),
+        (False, "option"),
+    ]
+
+
+def test_the_newer_settings_reach_the_client(run: Run, keys: Path, config: Path, tmp_path: Path) -> None:
+    """A profile's `attempt_timeout` is the client's; HTTP/2 is what is spoken."""
+    add(run, keys, "slow", "--attempt-timeout", "0.1")
+    with open_client(load_profiles(config).find("slow")) as client:
+        assert client._core.attempt_timeout == 0.1
+    with https_server(tmp_path, free_port()) as modern:
+        modern.will(gives())
+        add(run, keys, "modern", "--base-url", modern.url, "--ca-bundle", modern.ca, "--http2")
+        for option in ([], ["--no-http2"]):
+            assert run("balance", "--profile", "modern", *option).returncode == 0
+    assert [one.version for one in modern.asked] == ["2", "1.1"]
 
 
 def test_which_profile(run: Run, keys: Path) -> None:

@@ -8,10 +8,12 @@ import typer
 
 from alikassa.cli.connection import (
     AccountOption,
+    AttemptTimeoutOption,
     BaseUrlOption,
     BodyOption,
     CaBundleOption,
     DigestOption,
+    Http2Option,
     KeysOption,
     ProfileOption,
     ProxyOption,
@@ -42,8 +44,10 @@ def balance(
     digest: DigestOption = None,
     body: BodyOption = None,
     timeout: TimeoutOption = None,
+    attempt_timeout: AttemptTimeoutOption = None,
     ca_bundle: CaBundleOption = None,
     proxy: ProxyOption = None,
+    http2: Http2Option = None,
     output: Annotated[Output, typer.Option("--output", help="Form of the output.")] = Output.TABLE,
 ) -> None:
     """Ask for an account's balance with a signed request.

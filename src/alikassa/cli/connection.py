@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccountOption",
+    "AttemptTimeoutOption",
     "BaseUrlOption",
     "BodyOption",
     "CaBundleOption",
     "Connection",
     "DigestOption",
     "DigestSetting",
+    "Http2Option",
     "KeysOption",
     "ProfileOption",
     "ProxyOption",
@@ -80,6 +82,15 @@ TimeoutOption = Annotated[
         help="For the whole call with its retries. [default: 30]",
     ),
 ]
+AttemptTimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--attempt-timeout",
+        envvar="ALIKASSA_ATTEMPT_TIMEOUT",
+        metavar="SECONDS",
+        help="For a single try, within the call's time. [default: 10]",
+    ),
+]
 CaBundleOption = Annotated[
     Path | None,
     typer.Option("--ca-bundle", envvar="ALIKASSA_CA_BUNDLE", help="PEM file to trust instead of the system's store."),
@@ -87,6 +98,12 @@ CaBundleOption = Annotated[
 ProxyOption = Annotated[
     str | None,
     typer.Option("--proxy", envvar="ALIKASSA_PROXY", metavar="URL", help="Instead of what HTTPS_PROXY says."),
+]
+Http2Option = Annotated[
+    bool | None,
+    typer.Option(
+        "--http2/--no-http2", envvar="ALIKASSA_HTTP2", help="Speak HTTP/2 to a server that does. [default: no-http2]"
+    ),
 ]
 
 
@@ -124,7 +141,7 @@ def connection(
                 settings[field], sources[field] = value, f"profile {name}"
     for field, value in given.items():
         if value is not None:
-            settings[field] = value if isinstance(value, float) else str(value)
+            settings[field] = value if isinstance(value, float | bool) else str(value)
             sources[field] = _source(context, field)
     for field, what in (("account", "account"), ("keys", "key")):
         if field not in settings:

@@ -33,8 +33,14 @@ def add(
     digest: Annotated[DigestSetting | None, typer.Option("--digest", help="The digest under the signature.")] = None,
     body: Annotated[str | None, typer.Option("--body", metavar="JSON", help="The signed body: {}, [] or null.")] = None,
     timeout: Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="For a whole call.")] = None,
+    attempt_timeout: Annotated[
+        float | None, typer.Option("--attempt-timeout", metavar="SECONDS", help="For a single try.")
+    ] = None,
     ca_bundle: Annotated[Path | None, typer.Option("--ca-bundle", help="PEM file to trust instead.")] = None,
     proxy: Annotated[str | None, typer.Option("--proxy", metavar="URL", help="Instead of HTTPS_PROXY.")] = None,
+    http2: Annotated[
+        bool | None, typer.Option("--http2/--no-http2", help="Speak HTTP/2 to a server that does.")
+    ] = None,
     in_keyring: Annotated[
         bool,
         typer.Option("--passphrase-in-keyring", help="Copy the passphrase from password.txt, or what you type."),
@@ -68,8 +74,10 @@ def add(
         "digest": None if digest is None else digest.value,
         "body": body,
         "timeout": timeout,
+        "attempt_timeout": attempt_timeout,
         "ca_bundle": None if ca_bundle is None else str(ca_bundle.expanduser().absolute()),
         "proxy": proxy,
+        "http2": http2,
         # The keyring opens the key that was there.
         "passphrase": IN_KEYRING if in_keyring else IN_FILE if keys is not None else None,
     }
@@ -131,10 +139,7 @@ def show(
         return
     print_table(
         ["setting", "value"],
-        [
-            [field, "yes" if value is True else "no" if value is False else "-" if value is None else str(value)]
-            for field, value in settings.items()
-        ],
+        [[field, in_words(value)] for field, value in settings.items()],
     )
 
 
@@ -165,6 +170,11 @@ def remove(name: NameArgument) -> None:
     message(f"Removed profile {name}. Its key stays where it is: {gone.keys}")
     if rest and known.default == name:
         message("There is no default profile now. Choose one with: alikassa profile use NAME")
+
+
+def in_words(value: object) -> str:
+    """A setting in a table."""
+    return "yes" if value is True else "no" if value is False else "-" if value is None else str(value)
 
 
 def without_password(url: str | None) -> str | None:

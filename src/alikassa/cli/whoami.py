@@ -10,10 +10,12 @@ import typer
 
 from alikassa.cli.connection import (
     AccountOption,
+    AttemptTimeoutOption,
     BaseUrlOption,
     BodyOption,
     CaBundleOption,
     DigestOption,
+    Http2Option,
     KeysOption,
     ProfileOption,
     ProxyOption,
@@ -23,7 +25,7 @@ from alikassa.cli.connection import (
 )
 from alikassa.cli.options import JsonOption
 from alikassa.cli.output import print_json, print_table
-from alikassa.cli.profile import without_password
+from alikassa.cli.profile import in_words, without_password
 from alikassa.errors import AlikassaError
 
 if TYPE_CHECKING:
@@ -56,8 +58,10 @@ def whoami(
     digest: DigestOption = None,
     body: BodyOption = None,
     timeout: TimeoutOption = None,
+    attempt_timeout: AttemptTimeoutOption = None,
     ca_bundle: CaBundleOption = None,
     proxy: ProxyOption = None,
+    http2: Http2Option = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show which account, key and server a command would use, and where each setting came from.
@@ -85,7 +89,7 @@ def whoami(
         )
     else:
         rows = [("profile", found.profile or "-", "")]
-        rows += [(name, "-" if value is None else str(value), sources[name]) for name, value in values.items()]
+        rows += [(name, in_words(value), sources[name]) for name, value in values.items()]
         size = "-" if key.bits is None else f"RSA {key.bits}"
         rows += [("key", size, ""), ("key format", key.format or "-", ""), ("fingerprint", key.fingerprint or "-", "")]
         print_table(["setting", "value", "from"], rows)
@@ -95,9 +99,16 @@ def whoami(
 
 def _values(settings: Profile) -> dict[str, object]:
     """What is in force: the setting, or the client's default."""
-    from alikassa.client.core import BASE_URL, TIMEOUT
+    from alikassa.client.core import ATTEMPT_TIMEOUT, BASE_URL, TIMEOUT
 
-    defaults: dict[str, object] = {"base_url": BASE_URL, "digest": "sha256", "body": "{}", "timeout": TIMEOUT}
+    defaults: dict[str, object] = {
+        "base_url": BASE_URL,
+        "digest": "sha256",
+        "body": "{}",
+        "timeout": TIMEOUT,
+        "attempt_timeout": ATTEMPT_TIMEOUT,
+        "http2": False,
+    }
     values = {name: getattr(settings, name) for name in settings.__struct_fields__}
     values["proxy"] = without_password(settings.proxy)
     return {name: defaults.get(name) if value is None else value for name, value in values.items()}

@@ -26,7 +26,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     - `keys`: an archive's folder, or another place of a key as `alikassa.keys.open_signer` takes it;
     - `digest`: sha256, sha1, or auto, which asks the server;
-    - `timeout`: of a whole call, in seconds;
+    - `timeout`: of a whole call, in seconds; `attempt_timeout`: of a single try;
     - `passphrase`: "file" for the archive's password.txt, "keyring" for the system's keyring.
     """
 
@@ -36,8 +36,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     digest: Literal["sha256", "sha1", "auto"] | None = None
     body: Literal["{}", "[]", "null"] | None = None
     timeout: Annotated[float, msgspec.Meta(gt=0, lt=86_400)] | None = None
+    attempt_timeout: Annotated[float, msgspec.Meta(gt=0, lt=86_400)] | None = None
     ca_bundle: str | None = None
     proxy: str | None = None
+    http2: bool | None = None
     passphrase: Literal["file", "keyring"] = IN_FILE
 
     def resolved(self, folder: Path) -> Profile:
