@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from alikassa.doctor.findings import Finding, Level
@@ -18,16 +19,22 @@ if TYPE_CHECKING:
 __all__ = ["Archive", "File", "check_archive", "fingerprint_of", "read_archive"]
 
 _LARGEST_FILE = 64 * 1024
+# What JavaScript's trim() takes away, as far as an editor writes it: a byte order mark is among it.
+_TRIMMED = "\t\n\v\f\r \xa0\ufeff"
 _NAMES = ("private.pem", "password.txt", "public.pem")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as found. `content` is None when it is not there or not read; `problem` says why not."""
+    """A file as found. `content` is None when it is not there or not read.
+
+    `code` is then the finding that says why not, "" for one that is not there, and `problem` the system's own words.
+    """
 
     path: Path
     content: bytes | None = field(default=None, repr=False)
     mode: int = 0
+    code: str = ""
     problem: str = ""
 
 
@@ -44,20 +51,31 @@ class Archive:
 
 
 def read_archive(path: Path, passphrase: bytes | None = None) -> Archive:
-    """Read a folder's three files, 64 KiB of each at most. `passphrase` goes before password.txt."""
+    """Read a folder's three files, none larger than 64 KiB. `passphrase` goes before password.txt."""
     private, password, public = (_read(path / name) for name in _NAMES)
     chosen = password.content if passphrase is None else passphrase
-    return Archive(path, path.is_dir(), private, password, public, chosen)
+    # A folder that may not be entered cannot be seen either: then its files tell.
+    return Archive(path, os.path.isdir(path) or bool(private.code), private, password, public, chosen)
 
 
 def _read(path: Path) -> File:
     try:
-        with path.open("rb") as file:
-            return File(path, file.read(_LARGEST_FILE), stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+        # Without waiting: a pipe that nobody writes into would never open.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                return File(path, code="archive.not_a_file")
+            content = file.read(_LARGEST_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
         return File(path)
-    except OSError as error:
-        return File(path, problem=error.strerror or type(error).__name__)
+    except IsADirectoryError:
+        return File(path, code="archive.not_a_file")
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+        return File(path, code="archive.unreadable", problem=problem)
+    if len(content) > _LARGEST_FILE:
+        return File(path, code="archive.too_large")
+    return File(path, content, stat.S_IMODE(mode))
 
 
 def check_archive(archive: Archive, payment: Archive | None = None) -> list[Finding]:
@@ -79,16 +97,21 @@ def fingerprint_of(archive: Archive) -> str:
 def _files(archive: Archive) -> list[Finding]:
     files = (archive.private, archive.password, archive.public)
     found = [
-        Finding(Level.ERROR, "archive.unreadable", {"path": str(file.path), "problem": file.problem})
+        Finding(
+            # Nobody signs with public.pem.
+            Level.WARNING if file is archive.public else Level.ERROR,
+            file.code,
+            {"path": str(file.path), "problem": file.problem},
+        )
         for file in files
-        if file.problem
+        if file.code
     ]
     names = ", ".join(file.path.name for file in files if file.content is not None)
     if names:
         found.append(Finding(Level.OK, "archive.files", {"path": str(archive.path), "names": names}))
 
     def missing(level: Level, code: str, file: File) -> None:
-        if file.content is None and not file.problem:
+        if file.content is None and not file.code:
             found.append(Finding(level, code, {"path": str(file.path)}))
 
     missing(Level.ERROR, "archive.private_missing", archive.private)
@@ -100,9 +123,13 @@ def _files(archive: Archive) -> list[Finding]:
 
 def _permissions(archive: Archive) -> list[Finding]:
     return [
-        Finding(Level.WARNING, "archive.open_to_others", {"path": str(file.path), "mode": f"{file.mode:04o}"})
+        Finding(
+            Level.WARNING,
+            "archive.open_to_others",
+            {"path": str(file.path), "quoted": quote(str(file.path)), "mode": f"{file.mode:04o}"},
+        )
         for file in (archive.private, archive.password)
-        if file.content is not None and os.name == "posix" and file.mode & 0o077
+        if file.content is not None and os.name == "posix" and file.mode & 0o066
     ]
 
 
@@ -119,9 +146,12 @@ def _key(archive: Archive, payment: Archive | None) -> list[Finding]:
     key, how = _open(content, _candidates(archive.passphrase) if file.encrypted else {"": None})
     if key is None:
         return [*found, Finding(Level.ERROR, "key.passphrase_wrong" if file.encrypted else "key.damaged")]
+    opened = _candidates(archive.passphrase)[how] if file.encrypted else None
     if file.encrypted:
-        found.append(_passphrase(archive.passphrase or b"", how))
-    return [*found, *_rsa(key), *_public(archive, key, payment), *_programs(archive)]
+        found.append(_passphrase(archive, how))
+    rsa = _rsa(key)
+    usable = all(finding.level is not Level.ERROR for finding in rsa)
+    return [*found, *rsa, *_public(archive, key, payment), *(_programs(archive, opened) if usable else [])]
 
 
 def _candidates(passphrase: bytes | None) -> dict[str, bytes | None]:
@@ -149,13 +179,13 @@ def _open(content: bytes, candidates: dict[str, bytes | None]) -> tuple[PrivateK
     return None, ""
 
 
-def _passphrase(passphrase: bytes, how: str) -> Finding:
+def _passphrase(archive: Archive, how: str) -> Finding:
+    passphrase = archive.passphrase or b""
     if how == "":
         return Finding(Level.OK, "key.passphrase_exact")
     if how == "newline":
-        return Finding(
-            Level.WARNING, "key.passphrase_newline", {"bytes": "CRLF" if passphrase.endswith(b"\r\n") else "LF"}
-        )
+        values = {"bytes": "CRLF" if passphrase.endswith(b"\r\n") else "LF", "path": quote(str(archive.password.path))}
+        return Finding(Level.WARNING, "key.passphrase_newline", values)
     return Finding(Level.ERROR, "key.passphrase_spoilt", {"what": how})
 
 
@@ -206,17 +236,25 @@ def _public(archive: Archive, key: PrivateKeyTypes, payment: Archive | None) -> 
     return [*same, Finding(Level.ERROR, "key.public_other", {"fingerprint": found})]
 
 
-def _programs(archive: Archive) -> list[Finding]:
-    """Which of the page's five programs read this archive, as they were seen to."""
-    file = look_at(archive.private.content or b"")
-    passphrase = archive.password.content
-    if not file.encrypted or passphrase is None or file.form not in (Form.TRADITIONAL, Form.PKCS8):
+def _programs(archive: Archive, opened: bytes | None) -> list[Finding]:
+    """Which of the page's five programs read this archive, as they were seen to. `opened` is what opens the key."""
+    form = look_at(archive.private.content or b"").form
+    text = archive.password.content
+    if opened is None or text is None or form not in (Form.TRADITIONAL, Form.PKCS8):
         return []
-    exact = passphrase == passphrase.strip()
-    traditional = file.form is Form.TRADITIONAL
-    able = {"PHP": exact, "Node": True, "Python": True, "Java": exact and traditional, "Go": exact and traditional}
-    names = ", ".join(name for name, reads in able.items() if reads)
-    if all(able.values()):
-        return [Finding(Level.OK, "key.all_programs", {"able": names})]
-    unable = ", ".join(name for name, reads in able.items() if not reads)
-    return [Finding(Level.NOTE, "key.programs", {"able": names, "unable": unable})]
+    exact = text == opened
+    traditional = form is Form.TRADITIONAL
+    able = {
+        "PHP": exact,
+        "Node": text.decode("utf-8", "replace").strip(_TRIMMED).encode() == opened,
+        "Python": text.strip() == opened,
+        "Java": exact and traditional,
+        "Go": exact and traditional,
+    }
+    values = {
+        "able": ", ".join(name for name, reads in able.items() if reads) or "-",
+        "unable": ", ".join(name for name, reads in able.items() if not reads),
+    }
+    if values["unable"]:
+        return [Finding(Level.NOTE, "key.programs", values)]
+    return [Finding(Level.OK, "key.all_programs", values)]

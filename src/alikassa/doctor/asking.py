@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from alikassa.doctor.findings import Finding, Level
 from alikassa.doctor.network import check_clock
-from alikassa.errors import NetworkError, ProtocolError, RateLimitedError, RefusedError, ServerError
+from alikassa.errors import (
+    AlikassaError,
+    CertificateError,
+    ConfigurationError,
+    NetworkError,
+    ProtocolError,
+    RateLimitedError,
+    RefusedError,
+)
 
 if TYPE_CHECKING:
     from alikassa.client.wire import Incoming, Outgoing, Transport
@@ -20,13 +28,15 @@ __all__ = ["MOST_REQUESTS", "Asker", "ask"]
 MOST_REQUESTS = 8
 _DIGESTS = ("sha256", "sha1")
 _BODIES = ("{}", "[]", "null")
+# Of a server's own words, in characters.
+_LONGEST_SAID = 1000
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What became of a request: None is a balance, otherwise the error that it stands for."""
+    """What became of a request: None is a balance, otherwise the error that it stands for. `status` 0: no answer."""
 
-    error: Exception | None
+    error: AlikassaError | None
     status: int = 0
     kind: str = ""
     date: str = ""
@@ -37,13 +47,20 @@ class _Answer:
 
     @property
     def refused_sign(self) -> bool:
+        """Whether the signature may be what is wrong: also when a refusal names no field at all."""
+        if not isinstance(self.error, RefusedError):
+            return False
         # A server that names the account as well has nothing to verify a signature with.
-        errors = self.error.errors if isinstance(self.error, RefusedError) else {}
-        return "sign" in errors and "account" not in errors
+        return not self.error.errors or ("sign" in self.error.errors and "account" not in self.error.errors)
 
     @property
     def refused_body(self) -> bool:
         return isinstance(self.error, RefusedError) and set(self.error.errors) == {"body"}
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether the signer makes no such signature, so that nobody was asked."""
+        return isinstance(self.error, ConfigurationError | CertificateError)
 
 
 class _Listening:
@@ -76,7 +93,10 @@ class Asker:
     _transport: Transport | None = field(default=None, repr=False)
 
     def ask(self, digest: str | None, body: str, signer: Signer | None = None) -> _Answer | None:
-        """One request; None when there is none left. A None digest is the signer's own."""
+        """One request; None when there is none left. A None digest is the signer's own.
+
+        What the signer cannot do (a key service without SHA-1) is an answer too.
+        """
         from alikassa.client.sync import Client
         from alikassa.protocol.signatures import Digest
 
@@ -86,24 +106,24 @@ class Asker:
             time.sleep(self.pace)
         self.left -= 1
         self.asked += 1
-        chosen = signer or self.signer
-        choose = getattr(chosen, "with_digest", None)
-        if digest is not None and callable(choose):
-            chosen = choose(Digest(digest))
         transport = _Listening(self._open())
-        client = Client(
-            self.settings.account,
-            chosen,
-            base_url=self.url,
-            body=body,
-            attempts=1,
-            timeout=self.seconds,
-            transport=transport,
-        )
-        error: Exception | None = None
+        error: AlikassaError | None = None
         try:
+            chosen = signer or self.signer
+            choose = getattr(chosen, "with_digest", None)
+            if digest is not None and callable(choose):
+                chosen = choose(Digest(digest))
+            client = Client(
+                self.settings.account,
+                chosen,
+                base_url=self.url,
+                body=body,
+                attempts=1,
+                timeout=self.seconds,
+                transport=transport,
+            )
             client.balance()
-        except (RefusedError, NetworkError, ProtocolError, ServerError) as problem:
+        except AlikassaError as problem:
             error = problem
         headers = transport.headers
         return _Answer(error, transport.status, headers.get("content-type", ""), headers.get("date", ""))
@@ -143,14 +163,9 @@ def ask(asker: Asker, payment: tuple[str, Signer] | None, fingerprint: str) -> l
         return [*found, accepted, *_what_else(asker, digest, body)]
     if not (first.refused_sign or first.refused_body):
         return [*found, _told(asker, first)]
-    for other_digest, other_body in _others(digest, body, body_first=first.refused_body):
-        answer = asker.ask(other_digest, other_body)
-        if answer is None:
-            break
-        if answer.accepted:
-            return [*found, *_differing((digest, body), (other_digest, other_body), automatic=automatic)]
-        if not isinstance(answer.error, RefusedError):
-            return [*found, _told(asker, answer)]
+    explained = _try_others(asker, first, digest, body)
+    if explained:
+        return [*found, *explained]
     if payment is not None:
         for other_digest in _DIGESTS:
             answer = asker.ask(other_digest, body, payment[1])
@@ -158,6 +173,26 @@ def ask(asker: Asker, payment: tuple[str, Signer] | None, fingerprint: str) -> l
                 values = {"path": payment[0], "keys": settings.keys}
                 return [*found, Finding(Level.ERROR, "refused.payment", values)]
     return [*found, _unexplained(asker, first, fingerprint, both=payment is not None)]
+
+
+def _try_others(asker: Asker, first: _Answer, digest: str, body: str) -> list[Finding]:
+    """Ask with every other digest and body. What explains the first refusal, nothing when it is the signature's."""
+    bodies_refused = {body} if first.refused_body else set()
+    refusal = first
+    for other_digest, other_body in _others(digest, body, body_first=first.refused_body):
+        answer = asker.ask(other_digest, other_body)
+        if answer is None:
+            break
+        if answer.accepted:
+            automatic = asker.settings.digest == "auto"
+            return _differing((digest, body), (other_digest, other_body), automatic=automatic)
+        if answer.refused_body:
+            bodies_refused.add(other_body)
+            refusal = answer
+        elif not (answer.refused_sign or answer.unsigned):
+            return [_told(asker, answer)]
+    # No body will do: then it is not about the key.
+    return [_told(asker, refusal)] if bodies_refused.issuperset(_BODIES) else []
 
 
 def _others(digest: str, body: str, *, body_first: bool) -> list[tuple[str, str]]:
@@ -172,8 +207,9 @@ def _others(digest: str, body: str, *, body_first: bool) -> list[tuple[str, str]
 
 
 def _what_else(asker: Asker, digest: str, body: str) -> list[Finding]:
-    """Which other digest and bodies the server takes, besides what is set."""
+    """Which other digest and bodies the server takes, besides what is set. That it does not answer is no error then."""
     digests, bodies = [digest], [body]
+    interrupted: list[Finding] = []
     for other_digest, other_body in (
         *((one, body) for one in _DIGESTS if one != digest),
         *((digest, one) for one in _BODIES if one != body),
@@ -186,9 +222,10 @@ def _what_else(asker: Asker, digest: str, body: str) -> list[Finding]:
                 digests.append(other_digest)
             else:
                 bodies.append(other_body)
-        elif not isinstance(answer.error, RefusedError):
-            return [_told(asker, answer)]
-    return [Finding(Level.NOTE, "server.takes", {"takes": f"{', '.join(digests)}; {' '.join(bodies)}"})]
+        elif not (isinstance(answer.error, RefusedError) or answer.unsigned):
+            interrupted = [_told(asker, answer, Level.WARNING)]
+            break
+    return [Finding(Level.NOTE, "server.takes", {"takes": f"{', '.join(digests)}; {' '.join(bodies)}"}), *interrupted]
 
 
 def _differing(set_: tuple[str, str], right: tuple[str, str], *, automatic: bool) -> list[Finding]:
@@ -203,25 +240,34 @@ def _differing(set_: tuple[str, str], right: tuple[str, str], *, automatic: bool
     return found
 
 
-def _told(asker: Asker, answer: _Answer) -> Finding:
+def _told(asker: Asker, answer: _Answer, level: Level = Level.ERROR) -> Finding:
     """What an answer says that is neither a balance nor about the signature."""
     error = answer.error
+    assert error is not None  # noqa: S101 - a balance is told otherwise
+    problem = {"problem": str(error), "remedy": error.remedy}
     if isinstance(error, NetworkError):
-        return Finding(Level.ERROR, "network.no_answer", {"problem": str(error), "remedy": error.remedy})
+        return Finding(level, "network.no_answer", problem)
+    if answer.unsigned:
+        return Finding(level, "key.unusable", problem)
     if isinstance(error, RateLimitedError):
-        return Finding(Level.ERROR, "server.limited")
+        return Finding(level, "server.limited")
+    status = {"status": str(answer.status)}
     if answer.status >= 500:
-        return Finding(Level.ERROR, "server.failed", {"status": str(answer.status)})
+        return Finding(level, "server.failed", status)
     if isinstance(error, RefusedError):
         values = {"account": asker.settings.account, "said": _said(error)}
-        return Finding(Level.ERROR, "refused.account" if "account" in error.errors else "refused.request", values)
+        return Finding(level, "refused.account" if "account" in error.errors else "refused.request", values)
+    if answer.status in (401, 403):
+        return Finding(level, "server.forbidden", status)
     kind = "".join(filter(str.isprintable, answer.kind))[:60] or "?"
-    return Finding(Level.ERROR, "server.not_api", {"status": str(answer.status), "kind": kind, "url": asker.url})
+    if isinstance(error, ProtocolError) and (not answer.status or (answer.status == 200 and "json" in kind)):
+        return Finding(level, "server.no_balance", problem)
+    return Finding(level, "server.not_api", status | {"kind": kind, "url": asker.url})
 
 
 def _said(error: RefusedError) -> str:
-    words = " ".join(text for texts in error.errors.values() for text in texts)
-    return words or error.message
+    words = " ".join(text for texts in error.errors.values() for text in texts) or error.message
+    return words if len(words) <= _LONGEST_SAID else f"{words[:_LONGEST_SAID]}..."
 
 
 def _unexplained(asker: Asker, answer: _Answer, fingerprint: str, *, both: bool) -> Finding:

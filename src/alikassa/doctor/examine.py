@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from alikassa.doctor.archive import check_archive, fingerprint_of, read_archive
 from alikassa.doctor.asking import Asker, ask
 from alikassa.doctor.findings import Finding, Level
 from alikassa.doctor.network import SECONDS, check_network
-from alikassa.errors import AlikassaError, CertificateError, ConfigurationError
+from alikassa.errors import AlikassaError, CertificateError, ConfigurationError, NetworkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ def examine(what: Examination) -> Iterator[list[Finding]]:
         return
     network = _network(what)
     yield network
-    if signer is None or any(finding.level is Level.ERROR for finding in network):
+    if signer is None or _is_broken(network):
         return
     asker = Asker(what.settings, signer, what.seconds, what.pace)
     try:
@@ -74,21 +75,43 @@ def _settings(settings: Profile) -> list[Finding]:
 
 
 def _archive(what: Examination) -> tuple[Archive | None, list[Finding]]:
+    from alikassa.keys.places import check_text
     from alikassa.profiles.model import IN_KEYRING, is_path
     from alikassa.profiles.passphrases import find_passphrase
 
     settings = what.settings
-    if not is_path(settings.keys):
-        return None, [Finding(Level.NOTE, "key.elsewhere")]
     passphrase = None
-    if settings.passphrase == IN_KEYRING:
-        try:
+    try:
+        for place in (settings.keys, what.payment):
+            if place is not None:
+                # Who gives the key itself in place of its folder is not to read it in a report.
+                check_text(place)
+        if not is_path(settings.keys):
+            return None, [Finding(Level.NOTE, "key.elsewhere")]
+        if settings.passphrase == IN_KEYRING:
             passphrase = find_passphrase(settings.keys)
-        except ConfigurationError as error:
-            return None, [_unusable("key.unusable", error)]
-    archive = read_archive(Path(settings.keys).expanduser(), passphrase)
-    payment = None if what.payment is None else read_archive(Path(what.payment).expanduser())
-    return archive, check_archive(archive, payment)
+    except ConfigurationError as error:
+        return None, [_unusable("key.unusable", error)]
+    archive = read_archive(_folder(settings.keys), passphrase)
+    payment = _payment(what)
+    findings = check_archive(archive, payment)
+    if payment is not None and _is_broken(check_archive(payment)):
+        values = {"path": str(payment.path), "account": settings.account}
+        findings.append(Finding(Level.WARNING, "archive.payment_unusable", values))
+    return archive, findings
+
+
+def _payment(what: Examination) -> Archive | None:
+    return None if what.payment is None else read_archive(_folder(what.payment))
+
+
+def _folder(place: str) -> Path:
+    # Unlike pathlib's, it leaves the home of somebody unknown as it stands.
+    return Path(os.path.expanduser(place))
+
+
+def _is_broken(findings: list[Finding]) -> bool:
+    return any(finding.level is Level.ERROR for finding in findings)
 
 
 def _signer(settings: Profile, findings: list[Finding]) -> tuple[Signer | None, list[Finding]]:
@@ -97,13 +120,14 @@ def _signer(settings: Profile, findings: list[Finding]) -> tuple[Signer | None, 
 
     from alikassa.profiles.connect import signer_of
 
+    if any(finding.area == "archive" for finding in findings if finding.level is Level.ERROR):
+        return None, []  # and what is no file may not be opened: a pipe would never end
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # permissions are a finding
             return signer_of(settings), []
-    except (CertificateError, ConfigurationError) as error:
-        told = any(finding.level is Level.ERROR for finding in findings)
-        return None, [] if told else [_unusable("key.unusable", error)]
+    except (CertificateError, ConfigurationError, NetworkError) as error:
+        return None, [] if _is_broken(findings) else [_unusable("key.unusable", error)]
 
 
 def _payment_signer(what: Examination) -> tuple[str, Signer] | None:
@@ -111,7 +135,8 @@ def _payment_signer(what: Examination) -> tuple[str, Signer] | None:
 
     from alikassa.keys import open_signer
 
-    if what.payment is None:
+    payment = _payment(what)
+    if what.payment is None or payment is None or _is_broken(check_archive(payment)):
         return None
     try:
         with warnings.catch_warnings():

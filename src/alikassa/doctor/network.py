@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import queue
+import re
 import socket
 import ssl
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from alikassa.client.connecting import find_proxy, tls_context
@@ -23,6 +24,10 @@ __all__ = ["check_clock", "check_network"]
 SECONDS = 10.0
 _LARGEST_REPLY = 8 * 1024
 _CLOCK_SECONDS = 60
+_MOST_ADDRESSES = 8
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
+# A family, and an address as that family has it.
+_Address = tuple[int, tuple[Any, ...]]
 # X509_V_ERR_... of OpenSSL.
 _CODES = {
     9: "network.tls_not_yet",
@@ -47,11 +52,11 @@ def check_network(url: str, ca_bundle: str | None, proxy: str | None, seconds: f
         near = through.url.host.decode("ascii")
         near_port = through.url.port or (443 if through.url.scheme == b"https" else 80)
         found.append(Finding(Level.NOTE, "network.proxy", {"proxy": f"{near}:{near_port}"}))
-    resolved = _resolve(near, near_port, seconds)
-    found.append(resolved)
-    if resolved.level is Level.ERROR:
+    addresses, finding = _resolve(near, near_port, seconds)
+    found.append(finding)
+    if not addresses:
         return found
-    connection, finding = _connect(near, near_port, seconds)
+    connection, finding = _connect(addresses, {"host": near, "port": str(near_port)}, seconds)
     found.append(finding)
     if connection is None:
         return found
@@ -76,14 +81,15 @@ def check_clock(date: str, now: float | None = None) -> list[Finding]:
     return [Finding(Level.WARNING, "network.clock", {"seconds": f"{seconds:+d}"})]
 
 
-def _resolve(host: str, port: int, seconds: float) -> Finding:
+def _resolve(host: str, port: int, seconds: float) -> tuple[list[_Address], Finding]:
     """The system's resolver knows no time limit, so a thread waits for it."""
-    results: queue.SimpleQueue[list[str] | str] = queue.SimpleQueue()
+    results: queue.SimpleQueue[list[_Address] | str] = queue.SimpleQueue()
 
     def resolve() -> None:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            results.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+            different: dict[_Address, None] = {(family, address): None for family, *_, address in found}
+            results.put(list(different)[:_MOST_ADDRESSES])
         except (OSError, UnicodeError) as error:
             results.put(getattr(error, "strerror", None) or str(error))
 
@@ -93,19 +99,31 @@ def _resolve(host: str, port: int, seconds: float) -> Finding:
     except queue.Empty:
         found = f"no answer within {seconds:g} s"
     if isinstance(found, str):
-        return Finding(Level.ERROR, "network.dns", {"host": host, "problem": found})
-    return Finding(Level.OK, "network.addresses", {"host": host, "addresses": ", ".join(found[:8])})
+        return [], Finding(Level.ERROR, "network.dns", {"host": host, "problem": found})
+    shown = ", ".join(str(address[0]) for _, address in found)
+    return found, Finding(Level.OK, "network.addresses", {"host": host, "addresses": shown})
 
 
-def _connect(host: str, port: int, seconds: float) -> tuple[socket.socket | None, Finding]:
-    values = {"host": host, "port": str(port)}
-    try:
-        return socket.create_connection((host, port), timeout=seconds), Finding(Level.OK, "network.tcp", values)
-    except ConnectionRefusedError:
-        return None, Finding(Level.ERROR, "network.refused", values)
-    except OSError as error:
-        problem = error.strerror or str(error)
-        return None, Finding(Level.ERROR, "network.unreachable", values | {"problem": problem})
+def _connect(addresses: list[_Address], values: dict[str, str], seconds: float) -> tuple[socket.socket | None, Finding]:
+    """The first of the addresses that can be reached, within so many seconds altogether."""
+    until = time.monotonic() + seconds
+    code, problem = "network.unreachable", f"no answer within {seconds:g} s"
+    for family, address in addresses:
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection.settimeout(left)
+        try:
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            code = "network.refused" if isinstance(error, ConnectionRefusedError) else "network.unreachable"
+            problem = error.strerror or str(error)
+        else:
+            connection.settimeout(seconds)
+            return connection, Finding(Level.OK, "network.tcp", values)
+    return None, Finding(Level.ERROR, code, values | {"problem": problem})
 
 
 def _tls(
@@ -116,7 +134,9 @@ def _tls(
         if proxy is not None:
             if proxy.url.scheme == b"https":
                 return []  # The request itself tells.
-            _ask_proxy(connection, host, port, proxy)
+            refusal = _ask_proxy(connection, host, port, proxy)
+            if refusal is not None:
+                return [refusal]
         with context.wrap_socket(connection, server_hostname=host) as secure:
             until = _valid_until(secure)
             return [Finding(Level.OK, "network.tls", {"version": secure.version() or "TLS", "until": until})]
@@ -134,20 +154,27 @@ def _valid_until(secure: ssl.SSLSocket) -> str:
     return f"{datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC):%Y-%m-%d}" if isinstance(text, str) else "?"
 
 
-def _ask_proxy(connection: socket.socket, host: str, port: int, proxy: httpcore2.Proxy) -> None:
-    """Have the proxy make the connection. OSError when it does not."""
+def _ask_proxy(connection: socket.socket, host: str, port: int, proxy: httpcore2.Proxy) -> Finding | None:
+    """Have the proxy make the connection; what it says when it does not. OSError when it breaks off."""
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {name} HTTP/1.1", f"Host: {name}"]
     if proxy.auth is not None:
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(b':'.join(proxy.auth)).decode()}")
     connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    seconds = connection.gettimeout() or SECONDS
+    until = time.monotonic() + seconds
     reply = b""
     while b"\r\n\r\n" not in reply and len(reply) < _LARGEST_REPLY:
+        # A proxy that answers by the byte has no more time than one that does not answer.
+        connection.settimeout(max(until - time.monotonic(), 0.001))
         received = connection.recv(1024)
         if not received:
             break
         reply += received
-    status = reply.split(b" ", 2)[1:2]
-    if status != [b"200"]:
-        said = status[0][:3].decode("ascii", "replace") if status else "nothing"
-        raise OSError(f"the proxy answers {said}")
+    connection.settimeout(seconds)
+    status = _STATUS.match(reply)
+    if status is not None and status[1].startswith(b"2"):
+        return None
+    said = status[1].decode("ascii") if status is not None else "no HTTP"
+    values = {"proxy": proxy.url.host.decode("ascii"), "host": host, "said": said}
+    return Finding(Level.ERROR, "network.proxy_refused", values)

@@ -69,20 +69,54 @@ TEXTS: dict[str, Text] = {
         Words("Файла {path} нет.", "Для подписи он не нужен; сравнить его нельзя.", ""),
     ),
     "archive.unreadable": Text(
-        Words("{path} cannot be read: {problem}.", "", "Give this user the right to read it."),
-        Words("{path} не читается: {problem}.", "", "Дайте этому пользователю право на чтение."),
+        Words(
+            "{path} cannot be read: {problem}.", "", "See what stands there (ls -l); this user must be able to read it."
+        ),
+        Words(
+            "{path} не читается: {problem}.",
+            "",
+            "Посмотрите, что там (ls -l); у пользователя должно быть право на чтение.",
+        ),
+    ),
+    "archive.not_a_file": Text(
+        Words(
+            "{path} is no ordinary file.",
+            "It is a folder, a pipe or a device, and was not read.",
+            "Put the file from the archive there.",
+        ),
+        Words(
+            "{path} не обычный файл.",
+            "Это папка, канал или устройство; его не читали.",
+            "Положите туда файл из архива.",
+        ),
+    ),
+    "archive.too_large": Text(
+        Words("{path} is larger than 64 KiB.", "No key is.", "Take the file from the archive as it came."),
+        Words("{path} больше 64 КиБ.", "Ключи такими не бывают.", "Возьмите файл из архива таким, каким он пришёл."),
+    ),
+    "archive.payment_unusable": Text(
+        Words(
+            "Nothing can be signed with the payment archive {path}.",
+            "Whether the two are mixed up cannot be tried out.",
+            "Look at it by itself: alikassa doctor --offline --account {account} --keys {path}",
+        ),
+        Words(
+            "Архивом для приёма платежей {path} подписать нельзя.",
+            "Проверить, не перепутаны ли архивы, не получится.",
+            "Проверьте его отдельно: alikassa doctor --offline --account {account} --keys {path}",
+        ),
     ),
     "archive.files": Text(Words("{path}: {names}."), Words("{path}: {names}.")),
     "archive.open_to_others": Text(
         Words(
-            "{path} can be read by others on this machine ({mode}).",
+            "{path} is open to others on this machine ({mode}).",
             "Who reads it can sign in your name.",
-            "chmod 600 {path}",
+            "chmod 600 {quoted}",
         ),
         Words(
-            "{path} могут прочесть другие на этой машине ({mode}).",
+            "{path} открыт другим на этой машине ({mode}).",
             "Кто прочтёт, сможет подписывать за вас.",
-            "chmod 600 {path}",
+            "chmod 600 {quoted}",
         ),
     ),
     "key.programs": Text(
@@ -140,23 +174,23 @@ TEXTS: dict[str, Text] = {
         Words(
             "password.txt has a newline at its end ({bytes}).",
             "alikassa, Node and Python trim it; PHP, Java and Go take it as part of the passphrase.",
-            'printf %s "$(cat password.txt)" > password.new && mv password.new password.txt',
+            "(umask 077; tr -d '\\r\\n' < {path} > {path}.new && mv {path}.new {path})",
         ),
         Words(
             "В конце password.txt перевод строки ({bytes}).",
             "alikassa, Node и Python его отбрасывают; PHP, Java и Go считают частью пароля.",
-            'printf %s "$(cat password.txt)" > password.new && mv password.new password.txt',
+            "(umask 077; tr -d '\\r\\n' < {path} > {path}.new && mv {path}.new {path})",
         ),
     ),
     "key.passphrase_spoilt": Text(
         Words(
             "The passphrase opens the key only without what an editor put into password.txt: {what}.",
-            "No program reads it so.",
+            "alikassa does not read it so, whatever one of the page's programs may do.",
             "Write password.txt anew as plain text, the passphrase alone.",
         ),
         Words(
             "Пароль открывает ключ, только если убрать то, что редактор добавил в password.txt: {what}.",
-            "Ни одна программа так его не прочтёт.",
+            "alikassa так его не прочтёт, даже если прочтёт одна из программ со страницы.",
             "Сохраните password.txt заново, простым текстом и без лишнего.",
         ),
     ),
@@ -252,6 +286,18 @@ TEXTS: dict[str, Text] = {
     "network.proxy": Text(
         Words("The proxy {proxy} is used.", "It resolves names and sees the addresses, not the content."),
         Words("Используется прокси {proxy}.", "Он находит адреса и видит их, но не содержание."),
+    ),
+    "network.proxy_refused": Text(
+        Words(
+            "The proxy {proxy} makes no connection to {host}: it answers {said}.",
+            "407: it wants a name and password; 403: it forbids that host; 502, 504: it does not reach the server.",
+            "Check HTTPS_PROXY or --proxy, or leave the proxy out for this host: NO_PROXY={host}",
+        ),
+        Words(
+            "Прокси {proxy} не соединяет с {host}: он отвечает {said}.",
+            "407: ему нужны имя и пароль; 403: он туда не пускает; 502, 504: он не достаёт до сервера.",
+            "Проверьте HTTPS_PROXY или --proxy, или исключите этот адрес: NO_PROXY={host}",
+        ),
     ),
     "network.dns": Text(
         Words(
@@ -421,6 +467,30 @@ TEXTS: dict[str, Text] = {
             "Проверьте базовый адрес: {url}",
         ),
     ),
+    "server.forbidden": Text(
+        Words(
+            "The server, or what stands before it, lets nobody in from here ({status}).",
+            "This machine's address may not be on a list, or a firewall or proxy answers.",
+            "Ask the provider whether this machine's address has to be allowed; check the base URL.",
+        ),
+        Words(
+            "Сервер, или то, что перед ним, отсюда не пускает ({status}).",
+            "Адреса этой машины может не быть в списке, или отвечает межсетевой экран или прокси.",
+            "Спросите провайдера, нужно ли разрешить адрес этой машины; проверьте базовый адрес.",
+        ),
+    ),
+    "server.no_balance": Text(
+        Words(
+            "What the server answers is no balance: {problem}",
+            "The key is not refused. The answer is broken, too large, or of another kind than is known.",
+            "{remedy}",
+        ),
+        Words(
+            "Ответ сервера не баланс: {problem}",
+            "Ключ не отклонён. Ответ испорчен, слишком велик или неизвестного вида.",
+            "{remedy}",
+        ),
+    ),
     "refused.digest": Text(
         Words(
             "The server takes {right}, and {wrong} is set.",
@@ -452,10 +522,14 @@ TEXTS: dict[str, Text] = {
     "refused.account": Text(
         Words(
             "The server refuses the account {account}: {said}",
-            "It does not know it.",
+            "It does not know it, or does not let it ask.",
             "Compare it with the cabinet, section «Счета» (Accounts).",
         ),
-        Words("Сервер отклонил счёт {account}: {said}", "Он его не знает.", "Сверьте его с кабинетом, раздел «Счета»."),
+        Words(
+            "Сервер отклонил счёт {account}: {said}",
+            "Он его не знает или не разрешает ему запрос.",
+            "Сверьте его с кабинетом, раздел «Счета».",
+        ),
     ),
     "refused.request": Text(
         Words(
@@ -478,8 +552,14 @@ TEXTS: dict[str, Text] = {
         Words("Это ключ сертификата для приёма платежей.", "", "Проверка: alikassa doctor --payment-keys DIR"),
     ),
     "refused.maybe_other_key": Text(
-        Words("Another key is registered.", "", "Tell apart: compare the fingerprint {fingerprint} with the cabinet."),
-        Words("Зарегистрирован другой ключ.", "", "Проверка: сверьте отпечаток {fingerprint} с кабинетом."),
+        Words(
+            "Another key is registered, or none.",
+            "",
+            "Tell apart: compare the fingerprint {fingerprint} with the cabinet.",
+        ),
+        Words(
+            "Зарегистрирован другой ключ или никакого.", "", "Проверка: сверьте отпечаток {fingerprint} с кабинетом."
+        ),
     ),
     "refused.maybe_revoked": Text(
         Words(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from alikassa.protocol.signatures import Digest, Signer
 
-__all__ = ["open_signer"]
+__all__ = ["check_text", "open_signer"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+-]+):", re.ASCII)
 _LONGEST = 4096
@@ -40,7 +40,7 @@ def open_signer(
     try:
         if not isinstance(keys, str):
             return KeySigner(archive.load(Path(keys).expanduser(), passphrase=passphrase), choice)
-        _check_text(keys)
+        check_text(keys)
         return _open(keys, choice, passphrase)
     finally:
         # Some tools print the variables of a traceback.
@@ -73,7 +73,7 @@ def _open(keys: str, digest: Digest, passphrase: bytes | None) -> Signer:
         del passphrase
 
 
-def _check_text(keys: str) -> None:
+def check_text(keys: str) -> None:
     """Refuses the key itself in place of where it is, and does not repeat it."""
     if "-----BEGIN" in keys or "\n" in keys or (keys.startswith(("MII", "LS0tLS1CRUdJTi")) and len(keys) > 200):
         raise ConfigurationError(
