@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -212,6 +214,17 @@ def test_an_async_client_outlives_its_event_loop(keys: Path) -> None:
         for _ in range(2):
             found = asyncio.run(_ask_and_close(client))
             assert found.currency == "RUB"
+
+
+def test_an_async_client_may_be_closed_in_another_event_loop(keys: Path) -> None:
+    """The connections of a loop that has ended cannot be closed in this one: that is no error."""
+    with wire_server() as server, warnings.catch_warnings():
+        # asyncio's, about a connection that its loop left open.
+        warnings.simplefilter("ignore", ResourceWarning)
+        client = AsyncClient(PAGE_ACCOUNT, keys, base_url=server.url)
+        asyncio.run(client.balance())
+        asyncio.run(client.close())
+        gc.collect()
 
 
 async def _ask_and_close(client: AsyncClient) -> Balance:

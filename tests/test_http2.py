@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,32 @@ def context(ca: trustme.CA) -> ssl.SSLContext:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpsServer]:
     with https_server(tmp_path_factory.mktemp("https"), free_port()) as running:
         yield running
+
+
+def test_closing_ends_what_is_under_way(
+    keys: Path, server: HttpsServer, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Threads that ask while another one closes are told at once, nothing is printed, and the client can go on."""
+    server.will(waits(5))
+    client = Client(PAGE_ACCOUNT, keys, http2=True, base_url=server.url, ca_bundle=server.ca, timeout=4, attempts=1)
+
+    def call(_: int) -> str:
+        with pytest.raises(NetworkError) as caught:
+            client.balance()
+        return f"{type(caught.value).__name__}: {caught.value}"
+
+    with ThreadPoolExecutor(20) as pool:
+        calls = pool.map(call, range(20))
+        while len(server.asked) < 20:
+            time.sleep(0.01)
+        started = time.monotonic()
+        client.close()
+        assert set(calls) == {"NetworkError: The client was closed meanwhile."}
+    assert time.monotonic() - started < 2
+    assert (capfd.readouterr().err, caplog.messages) == ("", [])
+    server.will(gives())
+    with client:
+        assert client.balance().currency == "RUB"
 
 
 def ask(kind: str, keys: Path, **settings: Any) -> Balance:

@@ -7,17 +7,19 @@ import logging
 import threading
 import time
 import weakref
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
 
 from alikassa.client.transport import AsyncPoolTransport
-from alikassa.errors import DeadlineExceededError
+from alikassa.errors import DeadlineExceededError, NetworkError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Coroutine
+    from concurrent.futures import Future
 
     from alikassa.client.wire import Incoming, Outgoing
 
@@ -43,31 +45,36 @@ class LoopTransport:
         self._parents: list[asyncio.AbstractEventLoop] = []
 
     def send(self, outgoing: Outgoing, deadline: float, /) -> Incoming:
-        return self._run(self._send(outgoing, deadline), deadline - time.monotonic() + _GRACE)
+        future = self._begin(outgoing, deadline)
+        try:
+            return future.result(deadline - time.monotonic() + _GRACE)
+        except TimeoutError:
+            raise DeadlineExceededError("The attempt's time is over.") from None
+        except CancelledError:
+            raise NetworkError(
+                "The client was closed meanwhile.", remedy="Close it when nobody asks any more."
+            ) from None
+        finally:
+            future.cancel()
+
+    def _begin(self, outgoing: Outgoing, deadline: float) -> Future[Incoming]:
+        # Under the lock: once `close` has taken the loop away, nothing more is given to it.
+        with self._lock:
+            return asyncio.run_coroutine_threadsafe(self._send(outgoing, deadline), self._running())
 
     async def _send(self, outgoing: Outgoing, deadline: float) -> Incoming:
         with anyio.move_on_after(max(deadline - time.monotonic(), 0)):
             return await self._carrier.send(outgoing)
         raise DeadlineExceededError("The attempt's time is over.")
 
-    def _run(self, work: Coroutine[object, object, Incoming], seconds: float) -> Incoming:
-        future = asyncio.run_coroutine_threadsafe(work, self._running())
-        try:
-            return future.result(seconds)
-        except TimeoutError:
-            raise DeadlineExceededError("The attempt's time is over.") from None
-        finally:
-            future.cancel()
-
     def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                loop = self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=loop.run_forever, name="alikassa http2", daemon=True)
-                self._thread.start()
-                # A client that is dropped unclosed leaves no thread behind.
-                self._at_the_end = weakref.finalize(self, _stop, loop)
-            return self._loop
+        if self._loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=loop.run_forever, name="alikassa http2", daemon=True)
+            self._thread.start()
+            # A client that is dropped unclosed leaves no thread behind.
+            self._at_the_end = weakref.finalize(self, _stop, loop)
+        return self._loop
 
     def after_fork(self) -> None:
         # The thread did not come along. A new loop gets new connections; the parent's is kept and never touched,
@@ -85,10 +92,20 @@ class LoopTransport:
             self._loop = self._thread = None
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(self._carrier.close(), loop).result(_GRACE)
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(self._wind_up(), loop).result(_GRACE)
         _stop(loop)
         thread.join(_GRACE)
-        loop.close()
+        if not thread.is_alive():
+            loop.close()
+
+    async def _wind_up(self) -> None:
+        """End what is under way, so that no thread waits for a loop that has stopped; then the connections."""
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await self._carrier.close()
 
 
 def _stop(loop: asyncio.AbstractEventLoop) -> None:

@@ -134,10 +134,7 @@ class AsyncPoolTransport:
         )
 
     async def send(self, outgoing: Outgoing, /) -> Incoming:
-        loop = anyio.lowlevel.current_token()
-        if self._loop != loop:
-            # Connections of an event loop that has ended are of no use in this one, and cannot be closed in it.
-            self._loop, self._pool = loop, self._new_pool()
+        self._come_into_this_loop()
         pool = self._pool
         pool.users += 1
         try:
@@ -173,7 +170,14 @@ class AsyncPoolTransport:
             if self._pool is pool:
                 self._pool = self._new_pool()
 
+    def _come_into_this_loop(self) -> None:
+        loop = anyio.lowlevel.current_token()
+        if self._loop != loop:
+            # Connections of an event loop that has ended are of no use in this one, and cannot be closed in it.
+            self._loop, self._pool = loop, self._new_pool()
+
     async def close(self) -> None:
+        self._come_into_this_loop()
         await self._pool.connections.aclose()
 
 
