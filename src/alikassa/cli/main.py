@@ -80,5 +80,8 @@ def _nothing() -> None:
 
 
 _SERVER_PACKAGES = frozenset(
-    {"aiosqlite", "alembic", "asyncpg", "granian", "greenlet", "litestar", "sqlalchemy", "structlog"}
+    {
+        *("aiosqlite", "alembic", "argon2", "asyncpg", "babel", "granian", "greenlet", "jinja2", "limits"),
+        *("litestar", "markupsafe", "pyotp", "segno", "sqlalchemy", "structlog"),
+    }
 )

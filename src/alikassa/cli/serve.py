@@ -81,7 +81,8 @@ def serve(
     """Answer balance requests until told to stop (SIGTERM, Ctrl-C), and the operator's API beside them.
 
     An empty database is given its tables. GET /healthz says that it runs, GET /readyz that its database answers. The
-    operator's API needs a token (alikassa operator token create); its pages are at /operator/docs.
+    operator's API needs a token (alikassa operator token create); its pages are at /operator/docs. On the same port,
+    at /cabinet, merchants and operators see accounts, statements and keys (alikassa user add).
     """
     from alikassa.server.balance import Errors
     from alikassa.server.serve import serve as run
@@ -103,4 +104,4 @@ def serve(
         operator_port=operator_port,
         sweep_seconds=sweep_seconds,
     )
-    run(settings)
+    run(settings, "alikassa.cabinet.application:application")

@@ -20,6 +20,7 @@ from alikassa.cli import (
     profile,
     sandbox,
     serve,
+    user,
     watch,
     whoami,
 )
@@ -46,4 +47,5 @@ app.add_typer(account.app, name="account")
 app.add_typer(books.app, name="books")
 app.add_typer(database.app, name="database")
 app.add_typer(operator.app, name="operator")
+app.add_typer(user.app, name="user")
 commands.add_to(app)

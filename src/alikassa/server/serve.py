@@ -24,17 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["find_address", "serve"]
 
 
-def serve(settings: Settings) -> None:
+#: The operator's API, and nothing beside it.
+OPERATOR = "alikassa.server.operator.application:application"
+
+
+def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
     """Serve until SIGTERM or SIGINT. The log names the URLs when the workers are about to start.
 
-    An empty database is given its tables. Raises ConfigurationError when a port, file or database cannot be used,
-    ServerError when the operator's process failed.
+    `operator_target` makes what the operator's process serves. An empty database is given its tables.
+    Raises ConfigurationError when a port, file or database cannot be used, ServerError when the operator's process
+    failed.
     """
     asyncio.run(_prepare_database(settings.database))
     _check_tls(settings)
     _raise_file_limit()
     address, port = find_address(settings.host, settings.port)
-    operator = _operator_beside(settings, port) if settings.operator else None
+    operator = _operator_beside(settings, port, operator_target) if settings.operator else None
     tls = settings.tls_cert is not None
     server = web_server(
         settings,
@@ -60,7 +65,7 @@ def serve(settings: Settings) -> None:
         raise ServerError("The operator's process failed.", status=0, remedy="See the log above.", retryable=False)
 
 
-def _operator_beside(settings: Settings, merchants_port: int) -> OperatorProcess:
+def _operator_beside(settings: Settings, merchants_port: int, target: str) -> OperatorProcess:
     """The operator's process, on a port that is not the merchants'."""
     # Only for whoever serves it: its framework is not loaded for the merchants' server alone.
     from alikassa.server.operator.process import OperatorProcess
@@ -68,7 +73,7 @@ def _operator_beside(settings: Settings, merchants_port: int) -> OperatorProcess
     while True:
         address, port = find_address(settings.operator_host, settings.operator_port, option="--operator-port")
         if port != merchants_port:
-            return OperatorProcess(settings, address, port)
+            return OperatorProcess(settings, address, port, target)
         if settings.operator_port:
             raise ConfigurationError(
                 f"Merchants and operator cannot share the port {port}.", remedy="Choose another with --operator-port."

@@ -31,13 +31,19 @@ _TOGETHER = 200
 
 
 async def find_accounts(
-    database: Database, merchant: uuid.UUID | None = None, *, now: Clock | None = None
+    database: Database,
+    merchant: uuid.UUID | None = None,
+    *,
+    after: uuid.UUID | None = None,
+    limit: int | None = None,
+    now: Clock | None = None,
 ) -> list[Account]:
-    """A merchant's accounts, or all, those opened first come first. NotFoundError for an unknown merchant."""
+    """A merchant's accounts, or all, those opened first come first; with `limit`, a page of them by id, from the one
+    `after`. NotFoundError for an unknown merchant."""
     async with database.read() as connection:
         if merchant is not None and await store.find_merchant(connection, merchant) is None:
             raise NotFoundError(f"There is no merchant {merchant}.", remedy="Make one with: alikassa merchant add NAME")
-        found = await store.find_accounts(connection, merchant)
+        found = await store.find_accounts(connection, merchant, after=after, limit=limit)
         at = await time_of(database, connection, now)
         due = [one.id for one in found if one.next_due_at is not None and one.next_due_at <= at]
         sums: dict[tuple[uuid.UUID, Bucket], int] = {}

@@ -18,7 +18,7 @@ from alikassa.server.operator.manners import Manners
 from alikassa.server.operator.refusals import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from litestar.types import ASGIApp
 
@@ -36,8 +36,9 @@ async def _healthz() -> Response[bytes]:
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-def application(settings: Settings) -> ASGIApp:
-    """The whole of it, to be run by one event loop. It opens its desk when that starts."""
+def application(settings: Settings, beside: Sequence[Router] = ()) -> ASGIApp:
+    """The whole of it, to be run by one event loop, with what else is served there. It opens its desk when that
+    starts."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -58,6 +59,7 @@ def application(settings: Settings) -> ASGIApp:
             Router(PREFIX, route_handlers=handlers),
             _healthz,
             *document_routes(PREFIX, handlers),
+            *beside,
         ],
         lifespan=[lifespan],
         exception_handlers={Exception: _refuse},

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["Manners"]
 
 _NO_METHOD = "NONE"
-_ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_NO_STORE = (b"cache-control", b"no-store")
+_NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class Manners:
-    """Around the application: nothing is kept by a cache, HEAD is GET without the body, OPTIONS says what there is."""
+    """Around the application: nothing is kept by a cache unless it says so itself, HEAD is GET without the body,
+    OPTIONS says what there is."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,7 +36,10 @@ class Manners:
 
         async def polite(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*map(_with_head, message["headers"]), *_ALWAYS]
+                headers = [*map(_with_head, message["headers"]), _NO_SNIFF]
+                if not any(name.lower() == b"cache-control" for name, _ in headers):
+                    headers.append(_NO_STORE)
+                message["headers"] = headers
                 if method == "OPTIONS" and message["status"] == 405:
                     message["status"] = 204
                     message["headers"] = [one for one in message["headers"] if not one[0].startswith(b"content-")]

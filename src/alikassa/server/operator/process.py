@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from functools import partial
+from importlib import import_module
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,14 +26,14 @@ __all__ = ["OperatorProcess"]
 
 
 class OperatorProcess:
-    """Started and stopped by the merchants' server."""
+    """Started and stopped by the merchants' server. `target` is what makes its application, as `module:name`."""
 
-    def __init__(self, settings: Settings, address: str, port: int) -> None:
+    def __init__(self, settings: Settings, address: str, port: int, target: str) -> None:
         self._settings = settings
         self._address = address
         self._port = port
         self._process = multiprocessing.get_context().Process(
-            name="alikassa-operator", target=_run, args=(settings, address, port)
+            name="alikassa-operator", target=_run, args=(settings, address, port, target)
         )
         self._stopping = False
 
@@ -70,13 +71,13 @@ class OperatorProcess:
         return 0
 
 
-def _run(settings: Settings, address: str, port: int) -> None:
+def _run(settings: Settings, address: str, port: int, target: str) -> None:
     _end_at_signals()
     configure_logging()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     server = web_server(
         settings,
-        "alikassa.server.operator.application:application",
+        target,
         address,
         port,
         interface=Interfaces.ASGI,
@@ -85,7 +86,7 @@ def _run(settings: Settings, address: str, port: int) -> None:
         tls=_with_tls(settings, address),
     )
     server.on_shutdown(OperatorLog().stopped)
-    server.serve(target_loader=cast("Any", partial(_load, settings)), wrap_loader=False)
+    server.serve(target_loader=cast("Any", partial(_load, settings, target)), wrap_loader=False)
 
 
 def _end_at_signals() -> None:
@@ -95,13 +96,12 @@ def _end_at_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _load(settings: Settings) -> Any:
+def _load(settings: Settings, target: str) -> Any:
     # Loading takes a while, and a stop may come before it is done.
     _end_at_signals()
     # In the worker alone: the framework is not for the processes that only watch.
-    from alikassa.server.operator.application import application
-
-    return application(settings)
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)(settings)
 
 
 def _end_with(parent: int) -> None:

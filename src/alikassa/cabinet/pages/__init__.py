@@ -1,0 +1,7 @@
+"""The pages, one module for each room of the cabinet."""
+
+from alikassa.cabinet.pages import accounts, login, profile
+
+__all__ = ["ROUTES"]
+
+ROUTES = [*login.ROUTES, *accounts.ROUTES, *profile.ROUTES]

@@ -1,0 +1,96 @@
+"""How a request becomes a visit: who is logged in, may they come here, and is the form ours."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from litestar import Request, get, post
+from litestar.response import Response  # noqa: TC002 - the framework reads the handlers' annotations
+
+from alikassa.cabinet.office import office_of
+from alikassa.cabinet.refusals import ForbiddenError, FormError
+from alikassa.cabinet.users import Role
+from alikassa.cabinet.visits import COOKIE, Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from litestar.datastructures import FormMultiDict
+    from litestar.handlers import HTTPRouteHandler
+
+__all__ = ["EVERYBODY", "MERCHANTS", "OPERATORS", "OWNERS", "form", "page", "safe_target", "visit_of"]
+
+EVERYBODY = frozenset(Role)
+MERCHANTS = frozenset({Role.OWNER, Role.VIEWER})
+OWNERS = frozenset({Role.OWNER})
+OPERATORS = frozenset({Role.OPERATOR})
+
+_TARGET = re.compile(r"/cabinet(?:/[A-Za-z0-9._~-]+)*/?(?:\?[A-Za-z0-9._~=&%:+-]*)?", re.ASCII)
+
+HTTP = Request[Any, Any, Any]
+
+
+async def visit_of(request: HTTP) -> Visit:
+    """Whose request it is."""
+    office = office_of(request)
+    token = request.cookies.get(COOKIE, "")
+    session = await office.sessions.find(token) if token else None
+    return Visit(request, office, token, session)
+
+
+def page(
+    path: str, roles: frozenset[Role] | None = EVERYBODY
+) -> Callable[[Callable[[Visit], Awaitable[Response[Any]]]], HTTPRouteHandler]:
+    """A page for users of these roles; None: for anybody. Who is not logged in is sent to do so, and back."""
+
+    def decorate(work: Callable[[Visit], Awaitable[Response[Any]]]) -> HTTPRouteHandler:
+        async def handler(request: HTTP) -> Response[Any]:
+            visit = await visit_of(request)
+            if roles is not None:
+                if visit.session is None:
+                    target = request.scope["path"]
+                    query = request.scope["query_string"].decode("latin-1")
+                    return visit.go(f"/cabinet/login?next={quote(f'{target}?{query}' if query else target)}")
+                if visit.user.role not in roles:
+                    raise ForbiddenError
+            return await work(visit)
+
+        return get(path, name=f"page {path}", opt={"roles": roles, "public": roles is None})(handler)
+
+    return decorate
+
+
+def form(
+    path: str, roles: frozenset[Role] | None = EVERYBODY
+) -> Callable[[Callable[[Visit, FormMultiDict], Awaitable[Response[Any]]]], HTTPRouteHandler]:
+    """What a form on one of our pages sends. FormError when it was on somebody else's."""
+
+    def decorate(work: Callable[[Visit, FormMultiDict], Awaitable[Response[Any]]]) -> HTTPRouteHandler:
+        async def handler(request: HTTP) -> Response[Any]:
+            visit = await visit_of(request)
+            if roles is not None and visit.session is None:
+                return visit.go("/cabinet/login")
+            values = await request.form()
+            given = values.get("csrf", "")
+            if not isinstance(given, str) or not visit.is_form_ours(given):
+                raise FormError(has_cookie=visit.has_token())
+            if roles is not None and visit.user.role not in roles:
+                raise ForbiddenError
+            return await work(visit, values)
+
+        return post(path, name=f"form {path}", status_code=200, opt={"roles": roles, "public": roles is None})(handler)
+
+    return decorate
+
+
+def safe_target(given: str) -> str:
+    """A page of ours to go to after the login; the first one for anything else."""
+    return given if len(given) <= 500 and _TARGET.fullmatch(given) else "/cabinet"
+
+
+def text_of(values: FormMultiDict, name: str, longest: int = 1000) -> str:
+    """A field's text, "" when it is not there or is a file; cut to `longest`."""
+    value = values.get(name, "")
+    return value[:longest] if isinstance(value, str) else ""
