@@ -6,12 +6,14 @@ import asyncio
 import base64
 import logging
 import pickle
+import re
 import socket
 import ssl
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import trustme
@@ -19,7 +21,7 @@ import trustme
 from alikassa import AlikassaError, AsyncClient, Client, NetworkError
 from alikassa.client.failures import network_error
 from conftest import PAGE_ACCOUNT, openssl_sign
-from wire_server import hang_up, ok, raw, respond, silence, wire_server
+from wire_server import Script, hang_up, ok, raw, respond, silence, wire_server
 
 
 @pytest.fixture
@@ -229,6 +231,51 @@ def test_secrets_are_shown_nowhere(
     assert secrets[0].encode() in server.requests[0], "the test must know the real Sign"
     shown += "\n".join(everything_logged)
     assert [secret for secret in secrets if secret in shown] == []
+
+
+ECHOES: dict[str, Callable[[str], Script]] = {
+    "as it stands": lambda sign: refusal(sign),
+    "JSON that escapes a slash": lambda sign: refusal(sign.replace("/", r"\/")),
+    "JSON that escapes what HTML escapes": lambda sign: refusal(
+        sign.replace("+", r"\u002B").replace("/", r"\u002F").replace("=", r"\u003D")
+    ),
+    "a URL's spelling": lambda sign: refusal(quote(sign, safe="")),
+    "cut": lambda sign: refusal(sign[:200]),
+    "the request's id": lambda sign: respond(503, b"", X_Request_Id=sign[:120]),
+    "no HTTP": lambda sign: raw(f"Sign: {sign}\r\n\r\n".encode()),
+    "a header that is none": lambda sign: raw(f"HTTP/1.1 200 OK\r\nSign {sign}\r\n\r\n".encode()),
+    "junk of a strange kind": lambda sign: respond(200, b"<>", Content_Type=sign),
+}
+
+
+def refusal(said: str) -> Script:
+    return respond(400, b'{"message":"bad %s","errors":{"sign":["%s"]}}' % (said.encode(), said.encode()))
+
+
+@BOTH
+@pytest.mark.parametrize("echo", ECHOES)
+def test_what_a_server_repeats_is_covered(
+    kind: str, keys: Path, secrets: list[str], caplog: pytest.LogCaptureFixture, echo: str
+) -> None:
+    """However a server, or the HTTP library that quotes it, spells `Sign`: no error and no line of ours has a piece."""
+    caplog.set_level(logging.DEBUG, "alikassa")
+    sign = secrets[0]
+    with wire_server(ECHOES[echo](sign)) as server, pytest.raises(AlikassaError) as caught:
+        ask(kind, keys, base_url=server.url)
+    error = caught.value
+    shown = f"{printed(error)} {error} {error.remedy} {vars(error)!r} {caplog.messages}"
+    assert [run for run in re.split("[+/=]", sign) if len(run) > 7 and run in shown] == []
+
+
+@BOTH
+def test_what_a_proxy_says_does_not_steer_a_terminal(kind: str, keys: Path) -> None:
+    """Its reason is shown without control characters."""
+    with (
+        wire_server(raw(b"HTTP/1.1 407 \x1b[31mNo\x9b2J\r\n\r\n")) as proxy,
+        pytest.raises(NetworkError, match="No") as caught,
+    ):
+        ask(kind, keys, base_url="https://127.0.0.1:1", proxy=proxy.url)
+    assert str(caught.value).isprintable()
 
 
 @BOTH

@@ -101,7 +101,8 @@ class AsyncClient:
                 signature = call.begin()
                 if signature is not None:
                     await _wait(signature, call.left)
-                return call.understand(await self._send(call.outgoing(), call))
+                outgoing = call.outgoing()
+                return call.understand(await self._send(outgoing, call))
             except AlikassaError as error:
                 pause = call.failed(error)
             await anyio.sleep(pause)

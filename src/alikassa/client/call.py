@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from alikassa.client.answers import server_request_id, understand
 from alikassa.client.background import raise_if_failed
 from alikassa.client.checks import check_seconds
+from alikassa.client.covering import Cover
 from alikassa.client.events import AttemptFailed, DigestChosen, RequestAnswered, RequestStarted
 from alikassa.client.tracing import Attempt, end_span, start_span
 from alikassa.errors import AlikassaError, DeadlineExceededError, NetworkError, RefusedError
@@ -47,7 +48,7 @@ class Call:
         self._digest: Digest | None = None
         #: A signature that a signer which blocks is still making.
         self._signature: Future[object] | None = None
-        self._sign = b""
+        self._cover: Cover | None = None
         self._span: Span | None = None
 
     def __enter__(self) -> Self:
@@ -95,15 +96,18 @@ class Call:
             signature, self._signature = self._signature, None
             raise_if_failed(signature)
         outgoing = self._core.outgoing(self.request_id, self._digest)
-        self._sign = outgoing.sign.reveal().encode("ascii")
+        self._cover = Cover(outgoing.sign)
         return outgoing
 
     def understand(self, incoming: Incoming) -> Balance:
         """The balance in an answer. Raises the error that it stands for, which is for `failed`."""
         core = self._core
+        if self._cover is not None:
+            # A server that repeats what it was sent must not bring `Sign` into a text, an id or `raw`.
+            incoming = self._cover.answer(incoming)
         self._server_request_id = server_request_id(incoming.headers)
         try:
-            found = understand(incoming.status, incoming.headers, self._without_sign(incoming.body))
+            found = understand(incoming.status, incoming.headers, incoming.body)
         except AlikassaError as error:
             self._end_span(status=incoming.status, error=error)
             raise
@@ -120,6 +124,8 @@ class Call:
         """How many seconds to wait before the next attempt. Raises when there is none."""
         if isinstance(error, DeadlineExceededError):
             error = self._too_late()
+        if self._cover is not None:
+            self._cover.error(error)
         self._end_span(error=error)
         error.request_id = self.request_id
         error.server_request_id = self._server_request_id
@@ -157,13 +163,6 @@ class Call:
             )
         error.__cause__ = self._last
         return error
-
-    def _without_sign(self, body: bytes) -> bytes:
-        """A server that repeats what it was sent must not bring `Sign` into an error's text, nor into `raw`."""
-        for spelling in (self._sign, self._sign.replace(b"/", rb"\/")):
-            if spelling and spelling in body:
-                body = body.replace(spelling, b"<sign>")
-        return body
 
     def _end_span(self, *, status: int | None = None, error: BaseException | None = None) -> None:
         end_span(self._span, status=status, error=error)

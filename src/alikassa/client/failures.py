@@ -8,6 +8,8 @@ from alikassa.errors import NetworkError
 
 __all__ = ["network_error"]
 
+_LONGEST_TEXT = 300
+
 
 def network_error(error: Exception, url: str, *, what: str) -> NetworkError:
     """Ours for the HTTP library's error. Its chain keeps the library's error but none of its frames: their
@@ -17,9 +19,15 @@ def network_error(error: Exception, url: str, *, what: str) -> NetworkError:
         cause.__traceback__ = None
         cause = cause.__cause__ or cause.__context__
     host = urlsplit(url).netloc
-    found = NetworkError(f"{what} {host}: {str(error) or type(error).__name__}.", remedy=_remedy(error))
+    found = NetworkError(f"{what} {host}: {_said(error) or type(error).__name__}.", remedy=_remedy(error))
     found.__cause__ = error
     return found
+
+
+def _said(error: Exception) -> str:
+    """Its text, in which a server or a proxy may have its say: printable and of a readable length."""
+    text = "".join(character if character.isprintable() else " " for character in str(error)).strip()
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "..."
 
 
 def _remedy(error: Exception) -> str:

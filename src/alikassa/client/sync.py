@@ -115,7 +115,8 @@ class Client:
                 signature = call.begin()
                 if signature is not None:
                     wait([signature], call.left)
-                return call.understand(self._transport.send(call.outgoing(), call.deadline))
+                outgoing = call.outgoing()
+                return call.understand(self._transport.send(outgoing, call.deadline))
             except AlikassaError as error:
                 pause = call.failed(error)
             time.sleep(pause)
