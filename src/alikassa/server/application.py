@@ -22,6 +22,7 @@ from alikassa.server.verification import Verifier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
+    from alikassa.ledger.reader import AccountReader
     from alikassa.server.settings import Settings
 
 __all__ = ["LONGEST_BODY", "Application"]
@@ -60,18 +61,21 @@ class _TooLateError(Exception):
 
 
 class Application:
-    """One worker's application. It opens its database when its event loop starts."""
+    """One worker's application. It opens its database when its event loop starts.
 
-    def __init__(self, settings: Settings) -> None:
+    Elsewhere than in a worker, `serve_from` takes the place of `start`: with a database that is open already.
+    """
+
+    def __init__(self, settings: Settings, log: RequestLog | None = None) -> None:
         self._settings = settings
-        self._log = RequestLog()
-        # Filled by `start`.
+        self._log = RequestLog() if log is None else log
+        # Filled by `serve_from`.
         self._database: Database
         self._endpoint: BalanceEndpoint
-        self._reader: Any
+        self._reader: AccountReader
         # The bodies that are under way, and until when they may be, oldest first.
         self._receiving: dict[Receiving, float] = {}
-        self._watch: asyncio.Task[None]
+        self._watches: list[asyncio.Task[None]] = []
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         configure_logging()
@@ -83,13 +87,20 @@ class Application:
     async def start(self) -> None:
         # Unseen: the process that started this one has seen it. If it is away at this moment, that is answered
         # request by request; a worker that would not start then would take the whole server with it.
-        self._database = Database.attach(self._settings.database)
-        self._reader = reader_for(self._database)
-        self._endpoint = BalanceEndpoint(self._database, self._reader, Verifier(), self._log, self._settings.errors)
-        self._watch = asyncio.get_running_loop().create_task(self._end_stalled())
+        database = Database.attach(self._settings.database)
+        self.serve_from(database, reader_for(database))
+        self._watches.append(asyncio.get_running_loop().create_task(self._end_with_parent()))
+
+    def serve_from(self, database: Database, reader: AccountReader) -> None:
+        """Answer from these books from now on, in the running event loop. `stop` closes both."""
+        self._database = database
+        self._reader = reader
+        self._endpoint = BalanceEndpoint(database, reader, Verifier(), self._log, self._settings.errors)
+        self._watches.append(asyncio.get_running_loop().create_task(self._end_stalled()))
 
     async def stop(self) -> None:
-        self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         await self._log.close()
         await self._reader.close()
         await self._database.close()
@@ -146,23 +157,24 @@ class Application:
         return problem(404, "There is nothing here.", remedy=f"The balance is asked for at POST {BALANCE_PATH}.")
 
     async def _end_stalled(self) -> None:
-        """One watch for all bodies: a timer a request would cost more than the rest of the shell.
-
-        It also ends this worker when the process that started it is gone.
-        """
-        parent = os.getppid()
+        """One watch for all bodies: a timer a request would cost more than the rest of the shell."""
         while True:
             await asyncio.sleep(min(self._settings.body_seconds / 10, 1.0))
-            if os.getppid() != parent:
-                # Nobody is left to look after this worker, and it would keep the port.
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
             now = time.monotonic()
             for receiving, until in list(self._receiving.items()):
                 if until > now:
                     break
                 del self._receiving[receiving]
                 receiving.cancel()
+
+    async def _end_with_parent(self) -> None:
+        """End this worker when the process that started it is gone: nobody else would, and it would keep the port."""
+        parent = os.getppid()
+        while True:
+            await asyncio.sleep(1.0)
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     async def _ready(self) -> Answer:
         try:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestLog", "configure_logging", "web_server_logging"]
 
-# Causes that wait to be worked out. When more are refused than can be looked up, some go without.
+# Causes that wait to be worked out. When more are refused than can be looked up, some go without: first those that
+# name no account that there is, of which anybody can make up as many as they like.
 _MOST_WAITING = 256
+_MOST_STRANGERS = 64
 _PAUSE_SECONDS = 0.02
 
 
@@ -60,11 +62,15 @@ def _renderer() -> Any:
 
 
 class RequestLog:
-    """What became of requests. Causes of refusals are worked out after the answer, in a bounded queue."""
+    """What became of requests. Causes of refusals are worked out after the answer, in a bounded queue.
 
-    def __init__(self) -> None:
-        self._log = structlog.get_logger("alikassa.server")
-        self._waiting: asyncio.Queue[tuple[uuid.UUID, Callable[[], Awaitable[Cause]]]] = asyncio.Queue(_MOST_WAITING)
+    `logger` is structlog's, or another of its kind; by default that of the server.
+    """
+
+    def __init__(self, logger: Any = None) -> None:
+        self._log = structlog.get_logger("alikassa.server") if logger is None else logger
+        self._waiting: asyncio.Queue[tuple[uuid.UUID, Callable[[], Awaitable[Cause]], Callable[[Cause | None], None]]]
+        self._waiting = asyncio.Queue(_MOST_WAITING)
         self._worker: asyncio.Task[None] | None = None
         self._dropped = 0
 
@@ -75,30 +81,51 @@ class RequestLog:
         certificate = str(cause.certificate) if cause.certificate else None
         self._log.info("refused", reason=cause.reason.value, account=str(account), certificate=certificate)
 
-    def refused_later(self, account: uuid.UUID, cause: Callable[[], Awaitable[Cause]]) -> None:
-        """As `refused`, once the cause is known."""
-        try:
-            self._waiting.put_nowait((account, cause))
-        except asyncio.QueueFull:
-            self._dropped += 1
+    def refused_later(
+        self,
+        account: uuid.UUID,
+        cause: Callable[[], Awaitable[Cause]],
+        tell: Callable[[Cause | None], None],
+        *,
+        stranger: bool,
+    ) -> None:
+        """As `refused`, once the cause is known. `tell` is told it too, or None when it will not be found out.
+
+        A `stranger` names no account that there is.
+        """
+        if self._waiting.qsize() >= (_MOST_STRANGERS if stranger else _MOST_WAITING):
+            self.refused_without_cause()
+            tell(None)
             return
+        self._waiting.put_nowait((account, cause, tell))
         if self._worker is None:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
+    def refused_without_cause(self) -> None:
+        """One that is only counted here."""
+        self._dropped += 1
+
     async def _work(self) -> None:
         while True:
-            account, cause = await self._waiting.get()
+            account, cause, tell = await self._waiting.get()
+            found = None
             try:
-                self.refused(account, await cause())
+                found = await cause()
+                self.refused(account, found)
             except DatabaseError as error:
                 self.database_failed(error)
             except Exception:  # this log must outlive any defect in what it is told
                 self.failed()
+            tell(found)
             # Working a cause out costs ten times an answer, and strangers ask for it without a key.
             await asyncio.sleep(_PAUSE_SECONDS)
             if self._dropped and self._waiting.empty():
                 self._log.warning("refusals without a cause in this log", count=self._dropped)
                 self._dropped = 0
+
+    def requests_lost(self, count: int, problem: str) -> None:
+        """So many requests are missing from the log that merchants see; `problem` is the last that came of writing."""
+        self._log.error("requests missing from the merchants' log", count=count, problem=problem)
 
     def database_failed(self, error: DatabaseError) -> None:
         self._log.error("database", problem=str(error), kind=type(error).__name__)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import time
 from typing import TYPE_CHECKING
 
 import structlog
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # re-exported there for applications
 
 from alikassa.errors import InvalidInputError
 from alikassa.ledger.reader import reader_for
@@ -15,10 +16,8 @@ from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.protocol.signatures import decode_sign, signed_digest
 from alikassa.server.answers import invalid, problem
 from alikassa.server.application import LONGEST_BODY, Application
-from alikassa.server.balance import BalanceEndpoint
 from alikassa.server.log import RequestLog
 from alikassa.server.refusals import UNIFORM
-from alikassa.server.verification import Verifier
 from alikassa.testing.drift import drift
 from alikassa.testing.faults import Drifting, Failing, OnlyDigest, RateLimited, Refused, Reset, Silent, Truncated
 
@@ -42,20 +41,22 @@ __all__ = ["SandboxApplication"]
 _REPLACING = (Refused, RateLimited, Failing, Silent, Reset)
 
 
-class _Log(RequestLog):
+def _log() -> RequestLog:
     """The server's log, to `logging`: a sandbox prints nothing into the output of a test."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._log = structlog.wrap_logger(
+    return RequestLog(
+        structlog.wrap_logger(
             logging.getLogger("alikassa.testing"),
             processors=[structlog.stdlib.render_to_log_kwargs],
             wrapper_class=structlog.stdlib.BoundLogger,
         )
+    )
 
 
-class SandboxApplication(Application):
-    """Answers as `alikassa serve` does. `keys` gives the public keys of an account's merchant, for the record."""
+class SandboxApplication:
+    """Answers as `alikassa serve` does. `keys` gives the public keys of an account's merchant, for the record.
+
+    Make it in a running event loop. `stop` closes the database.
+    """
 
     def __init__(
         self,
@@ -66,23 +67,16 @@ class SandboxApplication(Application):
         record: Record,
         keys: Callable[[str], Sequence[RSAPublicKey]],
     ) -> None:
-        super().__init__(settings)
-        self._log = _Log()
-        self._database = database
-        self._now = now
+        self.reader: AccountReader = reader_for(database, now)
+        self._server = Application(settings, _log())
+        self._server.serve_from(database, self.reader)
+        self._body_seconds = settings.body_seconds
         self._faults = faults
         self._record = record
         self._keys = keys
 
-    @property
-    def reader(self) -> AccountReader:
-        reader: AccountReader = self._reader
-        return reader
-
-    async def start(self) -> None:
-        self._reader = reader_for(self._database, self._now)
-        self._endpoint = BalanceEndpoint(self._database, self._reader, Verifier(), self._log, self._settings.errors)
-        self._watch = asyncio.get_running_loop().create_task(self._end_stalled())
+    async def stop(self) -> None:
+        await self._server.stop()
 
     async def answer(self, request: Request, exchange: Exchange) -> None:
         """One request: the fault that is next for its account, or the server's true answer."""
@@ -95,7 +89,7 @@ class SandboxApplication(Application):
             if answer is not None:
                 exchange.response_bytes(*answer)
         else:
-            await self.__rsgi__(request, exchange)  # type: ignore[arg-type] # an exchange is one, RSGI's names aside
+            await self._server.__rsgi__(request, exchange)  # type: ignore[arg-type] # an exchange is one, RSGI's names aside
         digest = self._digest(request, account, bytes(exchange.body))
         if exchange.answer is not None and fault is not None:
             exchange.answer = _altered(exchange.answer, fault, digest)
@@ -111,12 +105,11 @@ class SandboxApplication(Application):
 
     async def _read(self, exchange: Exchange) -> None:
         """The body, for the record; as much of it as the server would take, in its time."""
-        size = 0
-        async with asyncio.timeout(self._settings.body_seconds):
-            async for chunk in exchange:
-                size += len(chunk)
-                if size > LONGEST_BODY:
-                    return
+        with contextlib.suppress(TimeoutError, ProtocolClosed):
+            async with asyncio.timeout(self._body_seconds):
+                async for _ in exchange:
+                    if len(exchange.body) > LONGEST_BODY:
+                        return
 
     def _digest(self, request: Request, account: str, body: bytes) -> str:
         signs = request.headers.get_all("sign")
@@ -130,16 +123,6 @@ class SandboxApplication(Application):
             if (digest := signed_digest(key, signature, body)) is not None:
                 return str(digest)
         return ""
-
-    async def _end_stalled(self) -> None:
-        """As the server does, but it never ends the process that it runs in: that is somebody's test."""
-        while True:
-            await asyncio.sleep(min(self._settings.body_seconds / 10, 1.0))
-            now = time.monotonic()
-            for receiving, until in list(self._receiving.items()):
-                if until <= now:
-                    del self._receiving[receiving]
-                    receiving.cancel()
 
 
 def _in_place(fault: Refused | RateLimited | Failing | Silent | Reset) -> Answer | None:

@@ -289,7 +289,6 @@ class Sandbox:
         self._application = SandboxApplication(
             settings, self._database, self._clock, self._faults, self._record, self._keys_of
         )
-        await self._application.start()
 
     async def _close_books(self) -> None:
         await self._application.stop()  # and the database with it
