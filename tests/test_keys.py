@@ -72,6 +72,31 @@ def test_a_stream_holds_the_key(archive: Path, forms: dict[str, bytes], expected
         assert read_key(file, passphrase.encode()).sign(b"{}") == expected
 
 
+class Pipe(io.RawIOBase):
+    """A raw stream: gives what has arrived, not what was asked for."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = content
+
+    def read(self, size: int = -1, /) -> bytes:
+        given, self._left = self._left[:100], self._left[100:]
+        return given
+
+
+def test_a_stream_that_gives_less_than_asked_is_read_on(archive: Path, expected: bytes) -> None:
+    """Pipes and sockets do so."""
+    passphrase = (archive / "password.txt").read_bytes()
+    assert read_key(Pipe((archive / "private.pem").read_bytes()), passphrase).sign(b"{}") == expected
+
+
+def test_a_closed_stream_is_told() -> None:
+    """It is a CertificateError, as every stream that cannot be read."""
+    closed = io.BytesIO()
+    closed.close()
+    with pytest.raises(CertificateError, match="cannot be read"):
+        read_key(closed)
+
+
 def test_a_stream_without_an_end_is_not_read_to_its_end() -> None:
     """No more than 64 KiB and one byte are read."""
 
@@ -177,3 +202,8 @@ def test_no_secret_in_a_traceback(forms: dict[str, bytes], monkeypatch: pytest.M
         read_key(io.BytesIO(content), "open sesame")
     assert "open sesame" not in variables(caught.value)
     assert part not in variables(caught.value)
+    with pytest.raises(CertificateError, match="too large") as caught:
+        read_key(io.BytesIO(content + bytes(100_000)))
+    assert part not in variables(caught.value)
+    monkeypatch.setenv("KEY", content.decode() + "x" * 100_000)
+    assert part not in variables(complaint("env:KEY"))

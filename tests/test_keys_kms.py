@@ -6,6 +6,7 @@ import base64
 import logging
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ from alikassa.errors import (
     ConfigurationError,
     DeadlineExceededError,
     NetworkError,
+    ProtocolError,
 )
 from alikassa.keys import open_signer, public_key_of
 from conftest import PAGE_ACCOUNT
@@ -109,10 +111,13 @@ def test_a_calls_time_covers_kms(key: dict[str, str], monkeypatch: pytest.Monkey
 
 
 def test_an_arn_brings_its_region(key: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a region in the environment, an ARN is enough and an id is not."""
+    """Without a region in the environment, an ARN is enough and an id is not; AWS_REGION alone is."""
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert len(open_signer(f"aws-kms:{key['Arn']}").sign(b"{}")) == 256
+    with monkeypatch.context() as named:
+        named.setenv("AWS_REGION", "eu-west-1")
+        assert len(open_signer(f"aws-kms:{key['KeyId']}").sign(b"{}")) == 256
     error = complaint(key["KeyId"])
     assert isinstance(error, ConfigurationError)
     assert "AWS_REGION" in error.remedy
@@ -198,6 +203,27 @@ def test_kms_that_is_away(unused_port: int, monkeypatch: pytest.MonkeyPatch, key
     error = complaint(key["KeyId"])
     assert isinstance(error, NetworkError)
     assert "AWS_ENDPOINT_URL" in error.remedy
+
+
+def test_credentials_are_in_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, key: dict[str, str], unused_port: int
+) -> None:
+    """Not even in one that shows the variables of AWS's library."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-key")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "a-session-token")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused_port}")
+    told = traceback.TracebackException.from_exception(complaint(key["KeyId"]), capture_locals=True)
+    shown = "".join(told.format())
+    assert "does not answer" in shown
+    assert "a-secret-key" not in shown
+    assert "a-session-token" not in shown
+
+
+def test_an_answer_without_a_signature(monkeypatch: pytest.MonkeyPatch, key: dict[str, str]) -> None:
+    """Something else that answers in KMS's place is told as such."""
+    with wire_server(ok(b'{"KeyId":"a"}')) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        assert isinstance(complaint(key["KeyId"]), ProtocolError)
 
 
 @pytest.mark.parametrize("url", ["http://kms.invalid", "nonsense"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from alikassa.errors import NetworkError
+from alikassa.keys.frames import drop_frames
 
 __all__ = ["network_error"]
 
@@ -12,12 +13,9 @@ _LONGEST_TEXT = 300
 
 
 def network_error(error: Exception, url: str, *, what: str) -> NetworkError:
-    """Ours for the HTTP library's error. Its chain keeps the library's error but none of its frames: their
-    variables hold the request's headers, `Sign` among them, and some tools print variables."""
-    cause: BaseException | None = error
-    while cause is not None:
-        cause.__traceback__ = None
-        cause = cause.__cause__ or cause.__context__
+    """Ours for the HTTP library's error, which stays in its chain without its frames: their variables hold the
+    request's headers, `Sign` among them."""
+    drop_frames(error)
     host = urlsplit(url).netloc
     found = NetworkError(f"{what} {host}: {_said(error) or type(error).__name__}.", remedy=_remedy(error))
     found.__cause__ = error

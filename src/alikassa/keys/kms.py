@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from alikassa.errors import CertificateError, ConfigurationError
+from alikassa.errors import CertificateError, ConfigurationError, ProtocolError
 from alikassa.keys.extras import extra
+from alikassa.keys.frames import drop_frames
 from alikassa.keys.processes import PerProcess
 from alikassa.protocol.signatures import Digest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    from alikassa.errors import AlikassaError
 
 __all__ = ["KmsSigner"]
 
@@ -54,8 +58,7 @@ class KmsSigner:
         self._connections: PerProcess[_Connection] = PerProcess(lambda: _Connection(key))
 
     def sign(self, data: bytes, /) -> bytes:
-        answer = self._ask("sign", Message=data, MessageType="RAW", SigningAlgorithm=_ALGORITHM)
-        return bytes(answer["Signature"])
+        return bytes(self._ask("sign", "Signature", Message=data, MessageType="RAW", SigningAlgorithm=_ALGORITHM))
 
     def with_digest(self, digest: Digest, /) -> KmsSigner:
         """Itself; ConfigurationError for SHA-1, which KMS does not make."""
@@ -65,22 +68,30 @@ class KmsSigner:
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
         from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-        found = load_der_public_key(self._ask("get_public_key")["PublicKey"])
+        found = load_der_public_key(self._ask("get_public_key", "PublicKey"))
         if not isinstance(found, RSAPublicKey):
             raise CertificateError(
                 f"The key {self._key} in AWS KMS is no RSA key.", remedy="Make one of the kind RSA_2048, SIGN_VERIFY."
             )
         return found
 
-    def _ask(self, operation: str, **parameters: object) -> Any:
+    def _ask(self, operation: str, wanted: str, **parameters: object) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
 
         from alikassa.keys.kms_failures import translated
 
         try:
-            return getattr(self._connections.get().client(), operation)(KeyId=self._key, **parameters)
+            return getattr(self._connections.get().client(), operation)(KeyId=self._key, **parameters)[wanted]
+        except KeyError:
+            problem: AlikassaError = ProtocolError(
+                f"AWS KMS answers without {wanted}.", remedy="Check AWS_ENDPOINT_URL: is it KMS that answers there?"
+            )
         except (BotoCoreError, ClientError, ValueError) as error:
-            raise translated(error, self._key) from error
+            # The frames of AWS's library hold the caller's credentials.
+            drop_frames(error)
+            problem = translated(error, self._key)
+            problem.__cause__ = error
+        raise problem
 
     def __repr__(self) -> str:
         return f"<KmsSigner {self._key} {self.digest}>"
@@ -112,7 +123,8 @@ def _connect(key: str) -> Any:
     arn = _ARN.fullmatch(key)
     client = boto3.session.Session().client(
         "kms",
-        region_name=arn[1] if arn else None,
+        # Python's library of AWS knows AWS_DEFAULT_REGION only; AWS's other tools take AWS_REGION, and before it.
+        region_name=arn[1] if arn else os.environ.get("AWS_REGION") or None,
         config=Config(
             connect_timeout=_CONNECT,
             read_timeout=_READ,

@@ -38,10 +38,13 @@ def read_key(
     At most 64 KiB are read. Raises CertificateError, whose text says nothing of what was read, and ConfigurationError
     for an unknown digest.
     """
-    secret = passphrase.encode() if isinstance(passphrase, str) else passphrase
+    # As the system's own settings come: bytes that are no UTF-8 among them.
+    secret = passphrase.encode("utf-8", "surrogateescape") if isinstance(passphrase, str) else passphrase
     # What is read goes into no variable here: some tools print those of a traceback.
     try:
-        return KeySigner(_open(_read(file), secret, where="the stream", remedy="Give passphrase."), chosen(digest))
+        return KeySigner(
+            _open(_bounded(_read(file)), secret, where="the stream", remedy="Give passphrase."), chosen(digest)
+        )
     finally:
         del secret, passphrase
 
@@ -91,17 +94,24 @@ def _variable(name: str) -> bytes | None:
 
 
 def _read(file: Readable) -> bytes:
+    content = b""
     try:
-        content = file.read(LARGEST + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CertificateError(f"The stream with the private key cannot be read: {type(error).__name__}.") from None
-    return _bounded(content.encode() if isinstance(content, str) else content or b"")
+        # A pipe, a socket and other raw streams give what there is, not what was asked for.
+        while len(content) <= LARGEST and (part := file.read(LARGEST + 1 - len(content))):
+            content += part.encode() if isinstance(part, str) else part
+    except (OSError, ValueError) as error:
+        problem = type(error).__name__
+    else:
+        return content
+    content = part = b""
+    raise CertificateError(f"The stream with the private key cannot be read: {problem}.")
 
 
 def _bounded(content: bytes) -> bytes:
-    if len(content) > LARGEST:
-        raise CertificateError("This is too large to be a private key.")
-    return content
+    if len(content) <= LARGEST:
+        return content
+    del content
+    raise CertificateError("This is too large to be a private key.", remedy="Give what private.pem holds: a few KiB.")
 
 
 def _open(content: bytes, passphrase: bytes | None, *, where: str, remedy: str) -> RSAPrivateKey:

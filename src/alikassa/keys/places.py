@@ -39,7 +39,7 @@ def open_signer(
     choice = memory.chosen(digest)
     try:
         if not isinstance(keys, str):
-            return KeySigner(archive.load(Path(keys).expanduser(), passphrase=passphrase), choice)
+            return KeySigner(archive.load(_folder(keys), passphrase=passphrase), choice)
         check_text(keys)
         return _open(keys, choice, passphrase)
     finally:
@@ -68,9 +68,16 @@ def _open(keys: str, digest: Digest, passphrase: bytes | None) -> Signer:
             return KmsSigner(rest, digest)
         if scheme and not Path(keys).is_dir():
             raise ConfigurationError(f"{scheme}: is no place where keys are known to be.", remedy=_PLACES)
-        return KeySigner(archive.load(Path(keys).expanduser(), passphrase=passphrase), digest)
+        return KeySigner(archive.load(_folder(keys), passphrase=passphrase), digest)
     finally:
         del passphrase
+
+
+def _folder(keys: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(keys).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(f"{keys} names nobody's home folder.", remedy="Write the path out.") from None
 
 
 def check_text(keys: str) -> None:
