@@ -39,9 +39,13 @@ def check_account(account: str | uuid.UUID) -> str:
     return text
 
 
-def check_base_url(text: str) -> str:
+def check_base_url(given: object) -> str:
     """The server's address without a slash at its end: https, or http to this machine itself."""
     problem = ConfigurationError("The base URL is not understood.", remedy=f"Write it as {BASE_URL}.")
+    text = given.strip() if isinstance(given, str) else ""
+    # `urlsplit` drops some of these silently, and a request's first line is made of the rest.
+    if not text.isprintable() or " " in text:
+        raise problem
     try:
         url = urlsplit(text)
         # Raise ValueError or UnicodeError for ports and hosts that cannot be.
@@ -70,23 +74,23 @@ def _is_loopback(host: str) -> bool:
 
 def check_body(body: bytes | str) -> bytes:
     """One of the bodies of the page's programs."""
-    content = body.encode() if isinstance(body, str) else bytes(body)
+    content = body.encode("utf-8", "replace") if isinstance(body, str) else body
     if content not in _BODIES:
         raise ConfigurationError(
             "This body is not one that the page's programs send.", remedy="Use {} (the default), [] or null."
         )
-    return content
+    return bytes(content)
 
 
-def check_seconds(name: str, seconds: float) -> float:
+def check_seconds(name: str, seconds: object) -> float:
     """A time limit: more than nothing, less than a day. NaN is neither."""
-    if not 0 < seconds < _LONGEST:
+    if not isinstance(seconds, int | float) or not 0 < seconds < _LONGEST:
         raise ConfigurationError(f"{name} is {seconds!r}.", remedy="Give seconds, more than 0 and less than a day.")
     return seconds
 
 
-def check_attempts(attempts: int) -> int:
-    if attempts < 1:
+def check_attempts(attempts: object) -> int:
+    if not isinstance(attempts, int) or attempts < 1:
         raise ConfigurationError(f"attempts is {attempts!r}.", remedy="Give 1 for no retries, or more.")
     return attempts
 

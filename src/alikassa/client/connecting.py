@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore2
@@ -25,9 +25,10 @@ def tls_context(ca_bundle: str | os.PathLike[str] | None) -> ssl.SSLContext:
     if ca_bundle is not None:
         try:
             context.load_verify_locations(ca_bundle)
-        except OSError as error:  # ssl.SSLError is one
+        except (OSError, ValueError, TypeError) as error:  # ssl.SSLError is an OSError
+            reason = getattr(error, "strerror", None) or error
             raise ConfigurationError(
-                f"The CA bundle {ca_bundle} cannot be used: {error.strerror or error}.",
+                f"The CA bundle {ca_bundle!s} cannot be used: {reason}.",
                 remedy="Name a PEM file with the certificates that are trusted.",
             ) from error
     return context
@@ -47,12 +48,15 @@ def find_proxy(url: str, proxy: str | None) -> httpcore2.Proxy | None:
         return None
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = None
+        host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
+    except (ValueError, TypeError):
+        host = ""
+    if not host.isprintable() or " " in host:
+        host = ""
     if not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError("The proxy is not understood.", remedy="Write it as http://host:port.")
-    auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    # Bytes: a name or a password need not be ASCII.
+    auth = (unquote_to_bytes(parts.username), unquote_to_bytes(parts.password or "")) if parts.username else None
     shown = f"[{host}]" if ":" in host else host
     return httpcore2.Proxy(f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}", auth=auth)
 
