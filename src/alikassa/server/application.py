@@ -15,8 +15,10 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.reader import reader_for
 from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.server.answers import Answer, problem
-from alikassa.server.balance import BalanceEndpoint
+from alikassa.server.balance import Asked, BalanceEndpoint
 from alikassa.server.log import RequestLog, configure_logging
+from alikassa.server.requests.recorder import Recorder
+from alikassa.server.requests.writer import RequestWriter
 from alikassa.server.verification import Verifier
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class Scope(Protocol):
     method: str
     path: str
     headers: Any
+    client: str
 
 
 class Receiving(Protocol):
@@ -76,6 +79,9 @@ class Application:
         # The bodies that are under way, and until when they may be, oldest first.
         self._receiving: dict[Receiving, float] = {}
         self._watches: list[asyncio.Task[None]] = []
+        self._recorder = Recorder()
+        # In a worker, where merchants will look at what was recorded.
+        self._requests: RequestWriter | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         configure_logging()
@@ -89,40 +95,46 @@ class Application:
         # request by request; a worker that would not start then would take the whole server with it.
         database = Database.attach(self._settings.database)
         self.serve_from(database, reader_for(database))
+        self._requests = RequestWriter(database, self._recorder, self._log)
+        self._requests.start()
         self._watches.append(asyncio.get_running_loop().create_task(self._end_with_parent()))
 
     def serve_from(self, database: Database, reader: AccountReader) -> None:
         """Answer from these books from now on, in the running event loop. `stop` closes both."""
         self._database = database
         self._reader = reader
-        self._endpoint = BalanceEndpoint(database, reader, Verifier(), self._log, self._settings.errors)
+        self._endpoint = BalanceEndpoint(database, reader, Verifier(), self._log, self._settings.errors, self._recorder)
         self._watches.append(asyncio.get_running_loop().create_task(self._end_stalled()))
 
     async def stop(self) -> None:
         for watch in self._watches:
             watch.cancel()
         await self._log.close()
+        if self._requests is not None:
+            await self._requests.close()
         await self._reader.close()
         await self._database.close()
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        asked: Asked | None = None
         try:
             if scope.path != BALANCE_PATH or scope.method != "POST":
                 answer = await self._elsewhere(scope)
             elif (length := scope.headers.get("content-length")) is not None and int(length) > LONGEST_BODY:
+                self._endpoint.too_large(Asked(scope.headers, scope))
                 answer = _too_large()
             else:
                 receiving = asyncio.ensure_future(_gather(exchange)) if length is None else exchange()
-                asked = self._endpoint.begin(scope.headers)
+                asked = self._endpoint.begin(scope.headers, scope)
                 if asked.reading is not None:
                     try:  # noqa: SIM105 - a context manager would cost as much as all that follows
                         await asked.reading
                     except DatabaseError:
                         pass  # `answer` looks at it again
                 # By now most bodies have arrived, and need no waking up from another thread.
-                body = receiving.result() if receiving.done() else await self._body(receiving, asked.begun)
+                body = receiving.result() if receiving.done() else await self._body(receiving, asked)
                 if body is None:
-                    asked.drop()
+                    self._endpoint.too_large(asked)
                     answer = _too_large()
                 else:
                     answer = self._endpoint.at_once(asked, body) or await self._endpoint.answer(asked, body)
@@ -131,18 +143,24 @@ class Application:
         except ProtocolClosed:
             return  # whoever asked is gone
         except Exception:
-            self._log.failed()
-            answer = problem(500, "Something went wrong here.", remedy="Send the request again; we are told of it.")
+            answer = self._failed(asked)
         exchange.response_bytes(*answer)
 
-    async def _body(self, receiving: Receiving, begun: float) -> bytes | None:
+    def _failed(self, asked: Asked | None) -> Answer:
+        self._log.failed()
+        if asked is not None:
+            self._endpoint.failed(asked)
+        return problem(500, "Something went wrong here.", remedy="Send the request again; we are told of it.")
+
+    async def _body(self, receiving: Receiving, asked: Asked) -> bytes | None:
         """The body that is under way, waited for at most `body_seconds`."""
-        self._receiving[receiving] = begun + self._settings.body_seconds
+        self._receiving[receiving] = asked.begun + self._settings.body_seconds
         try:
             return await receiving
         except asyncio.CancelledError:
             if receiving in self._receiving:
                 raise
+            self._endpoint.too_late(asked)
             raise _TooLateError from None
         finally:
             self._receiving.pop(receiving, None)

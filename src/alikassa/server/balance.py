@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,11 +16,11 @@ from alikassa.errors import DatabaseError, InvalidInputError
 from alikassa.protocol.messages import JSON, encode_balance
 from alikassa.protocol.signatures import decode_sign
 from alikassa.server.answers import Answer, invalid, problem
-from alikassa.server.refusals import UNIFORM, Cause, find_cause
+from alikassa.server.refusals import UNIFORM, Cause, Reason, find_cause
+from alikassa.server.requests.kept import TOO_LARGE, TOO_LATE, Headers, Outcome
+from alikassa.server.requests.recorder import Recorder
 
 if TYPE_CHECKING:
-    import asyncio
-
     from alikassa.ledger.database import Database
     from alikassa.ledger.reader import AccountReader, Standing
     from alikassa.server.log import RequestLog
@@ -41,18 +42,17 @@ class Errors(StrEnum):
     EXPLAIN = "explain"
 
 
-class Headers(Protocol):
-    """A request's headers. Names in small letters."""
-
-    def get_all(self, name: str, /) -> list[str]: ...
-
-
 class Asked:
-    """A request whose headers have arrived. The account is being read while the body is on its way."""
+    """A request whose headers have arrived. The account is being read while the body is on its way.
 
-    __slots__ = ("account", "accounts", "begun", "reading", "sign", "signs", "types")
+    `scope` is what else the web server knows of it.
+    """
 
-    def __init__(self, headers: Headers) -> None:
+    __slots__ = ("account", "accounts", "begun", "headers", "reading", "scope", "sign", "signs", "types")
+
+    def __init__(self, headers: Headers, scope: object = None) -> None:
+        self.headers = headers
+        self.scope = scope
         self.accounts = headers.get_all("account")
         self.signs = headers.get_all("sign")
         self.types = headers.get_all("content-type")
@@ -76,21 +76,29 @@ class BalanceEndpoint:
     """Answers the balance request from the books: `begin` with the headers, `answer` with the body.
 
     The reads of requests that wait at the same moment are joined by `reader`; certificates come with the same
-    read, so that a revocation holds from the next request on.
+    read, so that a revocation holds from the next request on. What became of each request is told to `recorder`.
     """
 
     def __init__(
-        self, database: Database, reader: AccountReader, verifier: Verifier, log: RequestLog, errors: Errors
+        self,
+        database: Database,
+        reader: AccountReader,
+        verifier: Verifier,
+        log: RequestLog,
+        errors: Errors,
+        recorder: Recorder | None = None,
     ) -> None:
         self._database = database
         self._reader = reader
         self._verifier = verifier
         self._log = log
         self._errors = errors
+        self._recorder = recorder or Recorder()
+        self._counted = self._recorder.counted
 
-    def begin(self, headers: Headers) -> Asked:
+    def begin(self, headers: Headers, scope: object = None) -> Asked:
         """Take the headers, and read the account they name. What is read then lies within the request's time."""
-        asked = Asked(headers)
+        asked = Asked(headers, scope)
         if asked.account and asked.sign:
             asked.reading = self._reader.find(asked.account)
         return asked
@@ -105,7 +113,14 @@ class BalanceEndpoint:
         if known is None or reading is None or not asked.is_fresh or asked.types != [JSON] or reading.exception():
             return None
         standing = reading.result()
-        return _balance(standing) if standing is not None and known.holds(standing.certificates) else None
+        if standing is None or not known.holds(standing.certificates):
+            return None
+        tally = self._counted.get(asked.account)
+        if tally is not None and tally.known is known:
+            tally.more += 1
+        else:
+            self._recorder.ok(asked, known)
+        return _balance(standing)
 
     async def answer(self, asked: Asked, body: bytes) -> Answer:
         sign = asked.sign
@@ -115,6 +130,7 @@ class BalanceEndpoint:
             if errors:
                 asked.drop()
                 self._log.malformed(errors)
+                self._recorder.malformed(asked, errors)
                 return invalid(errors)
         try:
             standing = await self._standing(asked)
@@ -123,14 +139,17 @@ class BalanceEndpoint:
                 signature = decode_sign(sign)
                 verified = self._verifier.verify(certificates, signature, body)
                 if verified is None:
-                    return await self._refuse(uuid.UUID(asked.account), signature, body)
+                    return await self._refuse(asked, signature, body, stranger=standing is None)
                 wrong = _not_json(body)
                 if wrong:
                     self._log.malformed({"body": [wrong]})
+                    self._recorder.malformed(asked, ("body",), verified)
                     return invalid({"body": [wrong]})
                 self._verifier.remember(verified, sign, body)
+                known = verified
         except DatabaseError as error:
             self._log.database_failed(error)
+            self._recorder.ended(asked, Outcome.UNAVAILABLE, 503)
             return problem(
                 503,
                 "The service is temporarily unavailable.",
@@ -138,7 +157,24 @@ class BalanceEndpoint:
                 headers=[("retry-after", "1")],
             )
         assert standing is not None  # noqa: S101 - who is verified has a certificate, hence an account
+        self._recorder.ok(asked, known)
         return _balance(standing)
+
+    def too_large(self, asked: Asked) -> None:
+        """Its body was more than is read."""
+        self._unread(asked, 413, TOO_LARGE)
+
+    def too_late(self, asked: Asked) -> None:
+        """Its body did not arrive in time."""
+        self._unread(asked, 408, TOO_LATE)
+
+    def _unread(self, asked: Asked, status: int, reason: str) -> None:
+        asked.drop()
+        self._recorder.ended(asked, Outcome.MALFORMED, status, reason)
+
+    def failed(self, asked: Asked) -> None:
+        """Something unexpected came of it."""
+        self._recorder.ended(asked, Outcome.ERROR, 500)
 
     def _standing(self, asked: Asked) -> asyncio.Future[Standing | None]:
         if asked.reading is not None and asked.is_fresh:
@@ -147,17 +183,35 @@ class BalanceEndpoint:
         asked.drop()
         return self._reader.find(asked.account)
 
-    async def _refuse(self, account: uuid.UUID, signature: bytes, body: bytes) -> Answer:
+    async def _refuse(self, asked: Asked, signature: bytes, body: bytes, *, stranger: bool) -> Answer:
+        account = uuid.UUID(asked.account)
+        if self._errors is Errors.UNIFORM:
+            # The answer first: what is looked up and kept for the logs must not show in its time.
+            asyncio.get_running_loop().call_soon(self._refused, asked, account, signature, body, stranger)
+            return invalid(UNIFORM)
+        found = await find_cause(self._database, account, signature, body)
+        self._log.refused(account, found)
+        kept = self._recorder.refused(asked, reason=found.reason.value)
+        if kept is not None:
+            kept.explain(found.reason.value, found.certificate, found.digest)
+        return invalid({found.field: [found.text]})
+
+    def _refused(self, asked: Asked, account: uuid.UUID, signature: bytes, body: bytes, stranger: bool) -> None:  # noqa: FBT001 - a callback's
+        kept = self._recorder.refused(asked, reason=Reason.UNKNOWN_ACCOUNT.value if stranger else "")
+        if kept is None:
+            self._log.refused_without_cause()
+            return
+
         async def cause() -> Cause:
             return await find_cause(self._database, account, signature, body)
 
-        if self._errors is Errors.UNIFORM:
-            # The answer first: what is looked up for the log must not show in its time.
-            self._log.refused_later(account, cause)
-            return invalid(UNIFORM)
-        found = await cause()
-        self._log.refused(account, found)
-        return invalid({found.field: [found.text]})
+        def tell(found: Cause | None) -> None:
+            if found is not None:
+                kept.explain(found.reason.value, found.certificate, found.digest)
+            elif not stranger:
+                kept.explain("")
+
+        self._log.refused_later(account, cause, tell, stranger=stranger)
 
 
 def _balance(standing: Standing) -> Answer:

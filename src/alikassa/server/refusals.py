@@ -45,12 +45,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Cause:
-    """A reason, the field it belongs to, the text for a person, and the certificate that did sign, if one did."""
+    """A reason, the field it belongs to, the text for a person, and the certificate that did sign, if one did, with
+    which digest."""
 
     reason: Reason
     field: str
     text: str
     certificate: uuid.UUID | None = None
+    digest: Digest | None = None
 
 
 async def find_cause(database: Database, account: uuid.UUID, signature: bytes, body: bytes) -> Cause:
@@ -81,6 +83,7 @@ def _signed_but_refused(certificate: Certificate, digest: Digest) -> Cause:
             f"The certificate {certificate.id} that signed was revoked on {certificate.revoked_at:%Y-%m-%d %H:%M} UTC."
             " Sign with the active payout certificate.",
             certificate.id,
+            digest,
         )
     if certificate.purpose is not Purpose.PAYOUT:
         return Cause(
@@ -89,6 +92,7 @@ def _signed_but_refused(certificate: Certificate, digest: Digest) -> Cause:
             "The request is signed with the payment certificate. Sign it with the payout certificate"
             " (cert/payout in the archive).",
             certificate.id,
+            digest,
         )
     if digest is Digest.SHA1:
         return Cause(
@@ -97,9 +101,10 @@ def _signed_but_refused(certificate: Certificate, digest: Digest) -> Cause:
             "The signature uses SHA-1, which is switched off for this certificate. Sign with SHA-256"
             " (PHP: pass OPENSSL_ALGO_SHA256 to openssl_sign).",
             certificate.id,
+            digest,
         )
     # Between the refusal and this look somebody made it valid.
-    return Cause(Reason.WRONG_SIGNATURE, "sign", "The signature is valid by now. Ask again.", certificate.id)
+    return Cause(Reason.WRONG_SIGNATURE, "sign", "The signature is valid by now. Ask again.", certificate.id, digest)
 
 
 def _not_signed(certificates: list[Certificate], length: int) -> Cause:

@@ -1,0 +1,1 @@
+"""The log of requests that merchants see: gathered beside the answers, written once a second, asked for by people."""

@@ -1,0 +1,116 @@
+"""What is kept of a request, and what became of it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from alikassa.clock import now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from alikassa.protocol.signatures import Digest
+    from alikassa.server.verification import Verified
+
+__all__ = ["MALFORMED", "NOBODY", "TOO_LARGE", "TOO_LATE", "Ended", "Headers", "KeptRequest", "Outcome", "malformed"]
+
+#: Whose the requests are that name no account that there is.
+NOBODY = uuid.UUID(int=0)
+#: What the reason of a malformed request begins with; its fields follow, sorted, with commas.
+MALFORMED = "malformed:"
+#: Reasons of requests whose body was not read to its end.
+TOO_LARGE = "too_large"
+TOO_LATE = "too_late"
+
+_LONGEST_AGENT = 200
+_LONGEST_ADDRESS = 45  # of an IPv6 address that holds an IPv4 one
+
+
+class Outcome(StrEnum):
+    """What became of a request: answered, refused at the signature, malformed; or we could not, or failed."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    MALFORMED = "malformed"
+    UNAVAILABLE = "unavailable"
+    ERROR = "error"
+
+
+class Headers(Protocol):
+    """A request's headers. Names in small letters."""
+
+    def get_all(self, name: str, /) -> list[str]: ...
+
+
+class Ended(Protocol):
+    """A request that has been answered. `begun` by the monotonic clock; `scope` is the web server's, with `client`."""
+
+    headers: Headers
+    scope: object
+    account: str
+    begun: float
+
+
+def malformed(fields: Iterable[str]) -> str:
+    """The reason of a request that is wrong in these fields."""
+    return MALFORMED + ",".join(sorted(fields))
+
+
+class KeptRequest:
+    """One request in full, as it will be a row.
+
+    `account` is the uuid that it named, "" for none; whether there is such an account is found out when it is
+    written. `others` like it were only counted. Until `waits_until`, by the monotonic clock, its reason may still
+    be found.
+    """
+
+    __slots__ = (
+        *("account", "address", "at", "certificate", "digest", "micros", "others", "outcome"),
+        *("reason", "status", "user_agent", "verified", "waits_until"),
+    )
+
+    def __init__(self, ended: Ended, outcome: Outcome, status: int, reason: str, verified: Verified | None) -> None:
+        self.at: datetime = now()
+        self.account = ended.account
+        self.verified = verified is not None
+        self.outcome = outcome
+        self.status = status
+        self.reason = reason
+        self.certificate = None if verified is None else verified.certificate
+        self.digest = "" if verified is None else verified.digest.value
+        self.micros = max(0, int((time.monotonic() - ended.begun) * 1e6))
+        self.address = _address(getattr(ended.scope, "client", ""))
+        self.user_agent = _agent(ended.headers.get_all("user-agent"))
+        self.others = 0
+        self.waits_until = 0.0
+
+    def explain(self, reason: str, certificate: uuid.UUID | None = None, digest: Digest | None = None) -> None:
+        """Why it was refused, and what did sign it, if something did; "" when that will not be found out."""
+        self.reason = reason
+        self.certificate = None if certificate is None else str(certificate)
+        self.digest = "" if digest is None else digest.value
+        self.waits_until = 0.0
+
+    def new_id(self) -> uuid.UUID:
+        """A UUID version 7 with microseconds (RFC 9562, 5.7 and 6.2): its order is that of time, over all workers."""
+        micros = int(self.at.timestamp() * 1_000_000)
+        part = (micros % 1000) * 4096 // 1000
+        random = uuid.uuid4().int & ((1 << 62) - 1)
+        return uuid.UUID(int=(micros // 1000) << 80 | 0x7 << 76 | part << 64 | 0x2 << 62 | random)
+
+
+def _address(client: str) -> str:
+    """Without the port, and without an IPv6 address's brackets."""
+    host, colon, _ = client.rpartition(":")
+    return (host if colon else client).strip("[]")[:_LONGEST_ADDRESS]
+
+
+def _agent(values: Sequence[str]) -> str:
+    agent = values[0][:_LONGEST_AGENT] if values else ""
+    if agent.isprintable():
+        return agent
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in agent)

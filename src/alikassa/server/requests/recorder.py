@@ -1,0 +1,206 @@
+"""Gathers what became of requests, in memory and within bounds, until it is written."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from alikassa.clock import now
+from alikassa.server.requests.kept import KeptRequest, Outcome, malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from alikassa.protocol.signatures import Digest
+    from alikassa.server.requests.kept import Ended
+    from alikassa.server.verification import Verified
+
+__all__ = ["Gathered", "Key", "Recorder", "Tally"]
+
+#: Like requests of one account that are kept in full, of one interval. Of the others is known how many they were.
+MOST_ALIKE = 20
+#: Requests that are kept in full, of one interval: so many verified ones, and so many others. When half of these are
+#: taken, only the first of each account and outcome is kept.
+MOST_KEPT = 1000
+#: Accounts and outcomes that are told apart in one interval, verified and others.
+MOST_TALLIES = 20_000
+MOST_STRANGERS = 2000
+#: Counts that wait for a row to stand on.
+MOST_CARRIED = 20_000
+#: How long a row waits for its reason, in seconds.
+REASON_SECONDS = 5.0
+# Uses of certificates that wait to be written.
+_MOST_USES = 20_000
+
+
+class Key(NamedTuple):
+    """Requests that are counted together. `account` is the uuid that they named, "" for none or for too many."""
+
+    account: str
+    outcome: Outcome
+    verified: bool
+
+
+class Tally:
+    """Requests of one key and interval: how many are kept, the last of these, and how many `more` there were."""
+
+    __slots__ = ("kept", "known", "last", "more")
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.more = 0
+        self.last: KeptRequest | None = None
+        # What signed the last one that was looked at.
+        self.known: Verified | None = None
+
+
+class Use(NamedTuple):
+    """A certificate and a digest that it signed with."""
+
+    certificate: str
+    digest: Digest
+
+
+class Gathered(NamedTuple):
+    """What is to be written: rows, how many requests were only counted and have no row to stand on, and uses."""
+
+    rows: list[KeptRequest]
+    counted: dict[Key, int]
+    uses: dict[Use, datetime]
+
+    @property
+    def size(self) -> int:
+        """How many requests the rows stand for."""
+        return sum(1 + row.others for row in self.rows)
+
+
+class Recorder:
+    """One worker's requests since they were last taken.
+
+    `counted` are the accounts whose answered requests are only counted from now on, so that the quick path needs
+    no more than to look there.
+    """
+
+    def __init__(self) -> None:
+        self.counted: dict[str, Tally] = {}
+        self._tallies: dict[Key, Tally] = {}
+        self._strangers = 0
+        self._rows: tuple[list[KeptRequest], list[KeptRequest]] = ([], [])
+        self._carried: dict[Key, int] = {}
+        self._uses: dict[Use, datetime] = {}
+        #: Requests that are neither kept nor counted any more. Whoever tells it sets it back.
+        self.lost = 0
+
+    def ok(self, ended: Ended, verified: Verified) -> None:
+        """Answered with the balance."""
+        self._use(verified)
+        key = Key(ended.account, Outcome.OK, verified=True)
+        tally = self._tally(key)
+        if self._add(tally, ended, Outcome.OK, 200, "", verified) is None and tally is self._tallies.get(key):
+            tally.known = verified
+            self.counted[ended.account] = tally
+
+    def malformed(self, ended: Ended, fields: Iterable[str], verified: Verified | None = None) -> None:
+        """Refused for what these fields are in themselves; with `verified` it was signed all the same."""
+        if verified is not None:
+            self._use(verified)
+        self.ended(ended, Outcome.MALFORMED, 400, malformed(fields), verified)
+
+    def refused(self, ended: Ended, *, reason: str = "") -> KeptRequest | None:
+        """Refused at the signature. What is kept of it, and waits for its reason if that is not known yet.
+
+        Whether the account exists must not show here: a stranger could tell by the time.
+        """
+        kept = self.ended(ended, Outcome.REFUSED, 400, reason)
+        if kept is not None and not reason:
+            kept.waits_until = time.monotonic() + REASON_SECONDS
+        return kept
+
+    def ended(
+        self, ended: Ended, outcome: Outcome, status: int, reason: str = "", verified: Verified | None = None
+    ) -> KeptRequest | None:
+        """Any request, with what became of it. What is kept of it, None when it is only counted."""
+        tally = self._tally(Key(ended.account, outcome, verified is not None))
+        return self._add(tally, ended, outcome, status, reason, verified)
+
+    def _tally(self, key: Key) -> Tally:
+        tally = self._tallies.get(key)
+        if tally is None:
+            if key.verified:
+                if len(self._tallies) - self._strangers >= MOST_TALLIES:
+                    return _FULL
+            elif key.account:
+                # Anybody can make up accounts; past the bound they are one.
+                if self._strangers >= MOST_STRANGERS:
+                    return self._tally(key._replace(account=""))
+                self._strangers += 1
+            else:
+                self._strangers += 1
+            tally = self._tallies[key] = Tally()
+        return tally
+
+    def _add(
+        self, tally: Tally, ended: Ended, outcome: Outcome, status: int, reason: str, verified: Verified | None
+    ) -> KeptRequest | None:
+        if tally is _FULL:
+            self.lost += 1
+            return None
+        rows = self._rows[verified is not None]
+        if tally.kept >= MOST_ALIKE or len(rows) >= (MOST_KEPT // 2 if tally.kept else MOST_KEPT):
+            tally.more += 1
+            return None
+        tally.kept += 1
+        kept = tally.last = KeptRequest(ended, outcome, status, reason, verified)
+        rows.append(kept)
+        return kept
+
+    def _use(self, verified: Verified) -> None:
+        use = Use(*verified)
+        if use in self._uses or len(self._uses) < _MOST_USES:
+            self._uses[use] = now()
+
+    # Taking it away
+
+    def take(self, *, everything: bool = False) -> Gathered:
+        """What is to be written now. A row whose reason may still be found stays, unless `everything` goes.
+
+        The counts of an account stand on its last row of the interval; without a row they wait for one. Of others
+        than verified ones it has to be found out whose they are, so that these are handed out.
+        """
+        self.counted.clear()
+        for key, tally in self._tallies.items():
+            more = tally.more + self._carried.pop(key, 0)
+            if more and tally.last is not None:
+                tally.last.others += more
+            elif more:
+                self._carry(key, more)
+        self._tallies.clear()
+        self._strangers = 0
+        until = float("inf") if everything else time.monotonic()
+        verified, others = self._rows
+        waiting = [row for row in others if row.waits_until > until]
+        rows = verified + [row for row in others if row.waits_until <= until]
+        self._rows = ([], waiting)
+        counted = {}
+        if rows:
+            counted = {key: count for key, count in self._carried.items() if not key.verified}
+            for key in counted:
+                del self._carried[key]
+        uses, self._uses = self._uses, {}
+        return Gathered(rows, counted, uses)
+
+    def give_back(self, counted: dict[Key, int]) -> None:
+        """Counts that found no row, for the next time."""
+        for key, count in counted.items():
+            self._carry(key, count)
+
+    def _carry(self, key: Key, count: int) -> None:
+        if key in self._carried or len(self._carried) < MOST_CARRIED:
+            self._carried[key] = self._carried.get(key, 0) + count
+        else:
+            self.lost += count
+
+
+# Stands for all that are too many.
+_FULL = Tally()
