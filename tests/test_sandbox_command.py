@@ -22,6 +22,7 @@ import pytest
 
 from alikassa import Client
 from alikassa.testing import Sandbox
+from alikassa.testing.connections import Headers, Request
 from alikassa.testing.control import Control
 from conftest import ALIKASSA, PAGE_ACCOUNT, PAGE_ANSWER, nobodys_environment, run_cli
 from test_examples import FIVE_LINES, REFUSED, environment, prepare_node, prepare_php
@@ -210,6 +211,30 @@ def test_a_page_in_a_browser_cannot_use_it(page: Running) -> None:
     """Neither another host's name nor a form's content type is taken."""
     assert page.control("GET", "/accounts", Host="evil.example:80")[0] == 421
     assert page.control("POST", "/accounts", {}, Content_Type="text/plain")[0] == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}],
+)
+def test_a_page_cannot_use_it_without_a_body(page: Running, headers: dict[str, str]) -> None:
+    """A POST without a body, which a browser sends without asking first, is refused by what browsers add to it."""
+    before = page.done("GET", "/accounts")
+    for path in ("/reset", "/merchants", "/accounts"):
+        status, said = page.control("POST", path, None, **headers)
+        assert (status, list(json.loads(said))) == (403, ["message", "errors"])
+    assert page.done("GET", "/accounts") == before
+    assert page.control("GET", "/", None, Sec_Fetch_Site="none")[0] == 200  # typed by a person
+
+
+@pytest.mark.parametrize("path", ["/accounts", "/merchants"])
+def test_a_sandbox_that_has_ended_is_no_conflict(path: str) -> None:
+    """What cannot be done because the sandbox is ending is told as that, and not as something that is booked."""
+    control = Control(Sandbox())
+    request = Request("POST", path, Headers([(b"host", b"localhost")]))
+    answer = control.decide(request, b"")
+    assert answer.status == 503
+    assert b"not running" in answer.body
 
 
 def test_it_describes_itself(page: Running) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from alikassa.errors import AlikassaError, InvalidInputError, NotFoundError
+from alikassa.errors import AlikassaError, ConfigurationError, DatabaseError, InvalidInputError, NotFoundError
 from alikassa.protocol.messages import JSON
 from alikassa.server.answers import Answer, invalid, problem
 from alikassa.server.application import LONGEST_BODY
@@ -44,18 +44,23 @@ class Control:
         if body is None:
             answer = problem(413, "The body is too large, or did not arrive in time.", remedy="Send less than 16 KiB.")
         else:
-            answer = await asyncio.to_thread(self._decide, request, body)
+            answer = await asyncio.to_thread(self.decide, request, body)
         exchange.response_bytes(*answer)
 
-    def _decide(self, request: Request, body: bytes) -> Answer:
+    def decide(self, request: Request, body: bytes) -> Answer:
+        """The answer, once it is done. It may wait for the sandbox, so not in its event loop."""
         if _HOST.fullmatch(request.headers.get("host") or "") is None:
             return problem(421, "This is not for that host.", remedy="Ask at 127.0.0.1 or localhost.")
+        if _is_of_a_page(request):
+            return problem(403, "This is not for pages in a browser.", remedy="Ask from a test's own program.")
         try:
             return self._run(request, body)
         except InvalidInputError as error:
             return invalid({"request": [f"{error} {error.remedy}".strip()]})
         except NotFoundError as error:
             return problem(404, str(error), remedy=error.remedy)
+        except (ConfigurationError, DatabaseError) as error:
+            return problem(503, str(error), remedy=error.remedy or "The sandbox is ending. Start another.")
         except AlikassaError as error:
             return problem(409, str(error), remedy=error.remedy or "See what is booked already.")
         except Exception:
@@ -108,6 +113,14 @@ async def _read(exchange: Exchange) -> bytes | None:
         if len(exchange.body) > LONGEST_BODY:
             return None
     return bytes(exchange.body)
+
+
+def _is_of_a_page(request: Request) -> bool:
+    """Whether a page in a browser has sent this: also a POST without a body, for which it need not ask before.
+
+    Browsers say so in headers that no page can leave out. `none` is a person who typed the address.
+    """
+    return bool(request.headers.get_all("origin")) or request.headers.get("sec-fetch-site") not in (None, "none")
 
 
 def _shape(route: Route, request: Request, body: bytes) -> object:
