@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from alikassa import AsyncClient, Client, NetworkError, RefusedError
+from alikassa import AsyncClient, Client, NetworkError, RefusedError, ServerError
 from alikassa.errors import AmountError, ConfigurationError, ConflictError, InsufficientFundsError, InvalidInputError
 from alikassa.server.refusals import UNIFORM
-from alikassa.testing import Asked, Sandbox, SandboxAccount
+from alikassa.testing import Asked, Failing, RateLimited, Sandbox, SandboxAccount
 from conftest import PAGE_ACCOUNT, Server, openssl_sign
-from raw_http import balance_headers, chunked, connect, parse, read_all, request, shop_server, sign
+from raw_http import balance_headers, chunked, connect, parse, read_all, refusal, request, shop_server, sign
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,23 @@ def test_the_clock_never_goes_back(sandbox: Sandbox) -> None:
     """A move into the past is refused: what was released would be held again."""
     with pytest.raises(InvalidInputError):
         sandbox.advance(days=-1)
+
+
+@pytest.mark.parametrize("days", [float("nan"), float("inf"), 1e300, 40_000])
+def test_the_clock_cannot_be_moved_by_what_is_no_time(sandbox: Sandbox, days: float) -> None:
+    """No number, and more than a hundred years, are mistakes of the test's, told in words; the clock stays."""
+    with pytest.raises(InvalidInputError, match="cannot be moved"):
+        sandbox.advance(days=days)
+    assert abs(sandbox.now().timestamp() - time.time()) < 60
+
+
+def test_what_is_no_uuid_is_told(sandbox: Sandbox) -> None:
+    """An account's id, and the account of a fault, are uuids, in capitals as well."""
+    with pytest.raises(InvalidInputError, match="no uuid"):
+        sandbox.account(id="one")
+    with pytest.raises(InvalidInputError, match="no uuid"):
+        sandbox.fault(Failing(), account="one")
+    assert sandbox.fault(Failing(), account=PAGE_ACCOUNT.upper()).account == PAGE_ACCOUNT
 
 
 def test_the_books_say_what_a_client_is_told(account: SandboxAccount) -> None:
@@ -156,6 +173,22 @@ def test_before_and_after_its_life_it_says_so() -> None:
         account = sandbox.account()
     with pytest.raises(ConfigurationError, match="not running"):
         account.payment("1")
+
+
+def test_a_second_life_begins_with_nothing() -> None:
+    """Started again, it has no accounts, faults or requests of its first life, and the time is now."""
+    sandbox = Sandbox()
+    with sandbox:
+        account = sandbox.account()
+        sandbox.fault(Failing(), times=1)
+        with account.client(attempts=1) as client, pytest.raises(ServerError):
+            client.balance()
+        sandbox.fault(Failing())
+        sandbox.advance(days=400)
+    assert len(sandbox.requests) == 1  # what was asked can be looked at after its end
+    with sandbox:
+        assert (sandbox.accounts, sandbox.merchants, list(sandbox.faults), sandbox.requests) == ((), (), [], ())
+        assert abs(sandbox.now().timestamp() - time.time()) < 60
 
 
 def own_threads() -> int:
@@ -280,6 +313,8 @@ def bad_requests(payout: Path, payment: Path, other: Path) -> dict[str, bytes]:
         "health": request([], None, method="GET", path="/healthz"),
         "ready": request([], None, method="GET", path="/readyz"),
         "health by POST": request([], path="/healthz"),
+        "long headers": request([*good, ("X", "x" * 8192)]),
+        "many headers": request([*good, *((f"X-{number}", "x") for number in range(100))]),
     }
 
 
@@ -326,6 +361,32 @@ def test_a_connection_goes_on_after_a_refusal(sandbox: Sandbox, account: Sandbox
     with connect(server) as connection:
         connection.sendall(request(good, path="/elsewhere", keep_alive=True) + request(good))
         assert [answer.status for answer in parse(read_all(connection))] == [404, 200]
+
+
+CUT = ("Content-Length", "2")
+
+
+@pytest.mark.parametrize("fault", [None, RateLimited()])
+def test_a_stalled_body_is_answered(fault: RateLimited | None) -> None:
+    """A body that does not come in its time gets 408 in the server's words, or the fault that was set; and an end."""
+    with Sandbox(body_seconds=0.1) as sandbox:
+        headers = [("Content-Type", "application/json"), ("Account", PAGE_ACCOUNT), ("Sign", "AAAA"), CUT]
+        if fault is not None:
+            sandbox.fault(fault)
+        server = Server(sandbox.url, None, Path())  # type: ignore[arg-type] # for its port alone
+        with connect(server) as connection:
+            begun = time.monotonic()
+            connection.sendall(request(headers, None, keep_alive=True) + b"{")
+            (answer,) = parse(read_all(connection))
+            assert 0.1 <= time.monotonic() - begun < 1
+        asked = sandbox.requests[-1]
+    if fault is None:
+        refusal(answer, 408, "body")
+        assert b"within 0.1 s" in answer.body
+        assert answer.header("connection") == "close"
+    else:
+        assert answer.status == 429
+    assert (asked.status, asked.body) == (answer.status, b"{")
 
 
 # Nothing is left behind

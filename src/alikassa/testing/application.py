@@ -85,8 +85,10 @@ class SandboxApplication:
         exchange.fault = fault
         if isinstance(fault, _REPLACING):
             answer = _in_place(fault)
-            await self._read(exchange)
+            whole = await self._read(exchange)
             if answer is not None:
+                if not whole:
+                    answer = answer._replace(headers=[*answer.headers, ("connection", "close")])
                 exchange.response_bytes(*answer)
         else:
             await self._server.__rsgi__(request, exchange)  # type: ignore[arg-type] # an exchange is one, RSGI's names aside
@@ -103,13 +105,15 @@ class SandboxApplication:
             fault=str(fault.__struct_config__.tag) if fault is not None else "",
         )
 
-    async def _read(self, exchange: Exchange) -> None:
-        """The body, for the record; as much of it as the server would take, in its time."""
+    async def _read(self, exchange: Exchange) -> bool:
+        """The body, for the record; as much of it as the server would take, in its time. Whether it is whole."""
         with contextlib.suppress(TimeoutError, ProtocolClosed):
             async with asyncio.timeout(self._body_seconds):
                 async for _ in exchange:
                     if len(exchange.body) > LONGEST_BODY:
-                        return
+                        return False
+                return True
+        return False
 
     def _digest(self, request: Request, account: str, body: bytes) -> str:
         signs = request.headers.get_all("sign")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 import h11
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
     from alikassa.testing.faults import Fault
 
-__all__ = ["MARK", "Exchange", "HttpServer", "Request"]
+__all__ = ["MARK", "Exchange", "Headers", "HttpServer", "Request"]
 
 #: On every answer, so that a sandbox is not mistaken for production.
 MARK = ("x-alikassa-sandbox", "1")
 _LONGEST_HEADERS = 8192
+_MOST_HEADERS = 100
 _IDLE_SECONDS = 10.0
 _MOST_CONNECTIONS = 512
 # What is read of a body that nobody wants, so that the answer is not lost with it.
@@ -140,6 +142,10 @@ class _Connection:
                 return
             if not isinstance(event, h11.Request):
                 return
+            if _is_too_large(event):
+                await self._say(Answer(431, [("connection", "close")], b""), head_only=False)
+                await self._part()
+                return
             exchange = Exchange(self)
             method = event.method.decode("ascii")
             path = event.target.decode("ascii").partition("?")[0]
@@ -182,7 +188,9 @@ class _Connection:
             return False
         pause = fault.seconds if isinstance(fault, Dripping) else 0
         await self._say(exchange.answer, head_only=head_only, pause=pause)
-        await self._skip_body()
+        # Who is told that the connection ends need not say the rest, where that end can be shown while reading on.
+        if self._http.our_state is not h11.MUST_CLOSE or not self._writer.can_write_eof():
+            await self._skip_body()
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             return True
@@ -191,7 +199,8 @@ class _Connection:
 
     async def _say(self, answer: Answer, *, head_only: bool, pause: float = 0) -> None:
         headers = [*answer.headers, MARK, ("content-length", str(len(answer.body)))]
-        said = self._http.send(h11.Response(status_code=answer.status, headers=headers)) or b""
+        head = h11.Response(status_code=answer.status, headers=headers, reason=_reason(answer.status))
+        said = self._http.send(head) or b""
         if answer.body and not head_only:
             said += self._http.send(h11.Data(data=answer.body)) or b""
         said += self._http.send(h11.EndOfMessage()) or b""
@@ -227,3 +236,17 @@ class _Connection:
                     pass
         except TimeoutError:
             pass
+
+
+def _is_too_large(request: h11.Request) -> bool:
+    """Whether the server would answer 431: h11 bounds only what has not arrived whole."""
+    headers = list(request.headers)
+    size = len(request.method) + len(request.target) + sum(len(name) + len(value) + 4 for name, value in headers)
+    return size > _LONGEST_HEADERS or len(headers) > _MOST_HEADERS
+
+
+def _reason(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode("ascii")
+    except ValueError:
+        return b""

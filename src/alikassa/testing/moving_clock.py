@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 
 from alikassa import clock
@@ -17,18 +18,21 @@ class MovingClock:
 
     def __init__(self) -> None:
         self._ahead = timedelta()
+        # Threads may share it.
+        self._lock = threading.Lock()
 
     def __call__(self) -> datetime:
         return clock.now() + self._ahead
 
     def advance(self, by: timedelta) -> datetime:
         """Move it forward, by a hundred years altogether at most; the new time. InvalidInputError otherwise."""
-        if not timedelta() <= by <= _MOST - self._ahead:
-            raise InvalidInputError(
-                f"The clock cannot be moved by {by}.",
-                remedy="It goes forward only, a hundred years at most; reset the sandbox to start again.",
-            )
-        self._ahead += by
+        with self._lock:
+            if not timedelta() <= by <= _MOST - self._ahead:
+                raise InvalidInputError(
+                    f"The clock cannot be moved by {by}.",
+                    remedy="It goes forward only, a hundred years at most; reset the sandbox to start again.",
+                )
+            self._ahead += by
         return self()
 
     def reset(self) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from alikassa.errors import ConfigurationError, NotFoundError
+from alikassa.errors import ConfigurationError, InvalidInputError, NotFoundError
 from alikassa.ledger.books import Books
 from alikassa.ledger.model import Purpose
 from alikassa.ledger.registry import Registry
@@ -47,6 +47,7 @@ T = TypeVar("T")
 
 # A step that takes longer than this hangs, and says so.
 _STEP_SECONDS = 30.0
+_LONGEST_BODY_SECONDS = 3600.0
 
 
 class Sandbox:
@@ -54,18 +55,23 @@ class Sandbox:
 
     - `tls`: serve over TLS, with an authority of its own in `ca_bundle`;
     - `port`: of 127.0.0.1; 0 takes a free one;
-    - `errors`: `uniform`, as production answers, or `explain`, which tells the cause of every refusal.
+    - `errors`: `uniform`, as production answers, or `explain`, which tells the cause of every refusal;
+    - `body_seconds`: until a request's body must have arrived; then the answer is 408.
 
     `url` is its address, `folder` a temporary folder that goes away with it. Threads may share it, and several may
     run at once. A ConfigurationError says that the port is taken.
     """
 
-    def __init__(self, *, tls: bool = False, port: int = 0, errors: str = "uniform") -> None:
+    def __init__(
+        self, *, tls: bool = False, port: int = 0, errors: str = "uniform", body_seconds: float = 10.0
+    ) -> None:
+        if not 0 < body_seconds < _LONGEST_BODY_SECONDS:
+            raise ConfigurationError(f"body_seconds is {body_seconds!r}.", remedy="Give seconds, more than 0.")
         if errors not in tuple(Errors):
             raise ConfigurationError(f"errors is {errors!r}.", remedy=f"Write {' or '.join(Errors)}.")
         self._tls = tls
         self._port = port
-        self._errors = Errors(errors)
+        self._settings = Settings(database="", errors=Errors(errors), body_seconds=body_seconds)
         self._clock = MovingClock()
         self._faults = FaultList()
         self._record = Record()
@@ -88,9 +94,10 @@ class Sandbox:
     # Life
 
     def start(self) -> Self:
-        """Start it; it is there when this returns."""
+        """Start it, with nothing in it; it is there when this returns."""
         if self._thread is not None:
             raise ConfigurationError("The sandbox is running already.")
+        self._forget()
         started: Future[None] = Future()
         self._files = Files()
         self._thread = threading.Thread(target=self._run, args=(started,), name="alikassa-sandbox", daemon=True)
@@ -156,9 +163,10 @@ class Sandbox:
         merchant: Merchant | None = None,
     ) -> SandboxAccount:
         """A new account with nothing on it; of a new merchant unless one is named. ConflictError: the id is taken."""
+        wanted = None if id is None else _uuid(id)
         with self._lock:
             merchant = merchant or self.merchant()
-            opened = self.run(self.registry.open_account(merchant.id, currency, uuid.UUID(str(id)) if id else None))
+            opened = self.run(self.registry.open_account(merchant.id, currency, wanted))
             account = SandboxAccount(self, opened.id, currency, merchant)
             self._accounts[str(opened.id)] = account
         return account
@@ -181,18 +189,25 @@ class Sandbox:
 
     def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> datetime:
         """Move the clock forward: what falls due by then is released. The new time."""
-        return self._clock.advance(timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds))
+        try:
+            by = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        except (ValueError, OverflowError) as error:
+            raise InvalidInputError(
+                f"The clock cannot be moved by that: {error}.", remedy="Give numbers, a hundred years at most."
+            ) from error
+        return self._clock.advance(by)
 
     # Faults, and what was asked
 
     def fault(
-        self, fault: Fault, *, times: int | None = None, account: SandboxAccount | uuid.UUID | None = None
+        self, fault: Fault, *, times: int | None = None, account: SandboxAccount | uuid.UUID | str | None = None
     ) -> ActiveFault:
         """From now on do this wrong: for the next `times` requests, or until it is cleared; for one account, or all.
 
         Faults come in the order in which they were set. A `with` clears the fault at its end.
         """
-        return self._faults.add(fault, times, account.id if isinstance(account, SandboxAccount) else account)
+        wanted = account.id if isinstance(account, SandboxAccount) else account
+        return self._faults.add(fault, times, None if wanted is None else _uuid(wanted))
 
     @property
     def faults(self) -> Sequence[ActiveFault]:
@@ -285,9 +300,8 @@ class Sandbox:
         self._database = await self._files.database()
         self._books = Books(self._database, self._clock)
         self._registry = Registry(self._database, self._clock)
-        settings = Settings(database="", errors=self._errors)
         self._application = SandboxApplication(
-            settings, self._database, self._clock, self._faults, self._record, self._keys_of
+            self._settings, self._database, self._clock, self._faults, self._record, self._keys_of
         )
 
     async def _close_books(self) -> None:
@@ -296,16 +310,29 @@ class Sandbox:
     async def _renew(self) -> None:
         await self._close_books()
         self._files.forget()
+        self._forget()
+        await self._open_books()
+
+    def _forget(self) -> None:
         self._merchants.clear()
         self._accounts.clear()
         self._faults.clear()
         self._record.clear()
         self._clock.reset()
-        await self._open_books()
 
     def _keys_of(self, account: str) -> list[RSAPublicKey]:
         found = self._accounts.get(account)
-        return [archive.key.key for archive in found.merchant.archives.values()] if found is not None else []
+        # All at once: a test's thread may add one meanwhile.
+        return [archive.key.key for archive in tuple(found.merchant.archives.values())] if found is not None else []
+
+
+def _uuid(text: uuid.UUID | str) -> uuid.UUID:
+    try:
+        return uuid.UUID(str(text))
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{str(text)[:64]!r} is no uuid.", remedy="Write 8-4-4-4-12 hexadecimal digits."
+        ) from error
 
 
 def _not_running() -> ConfigurationError:
