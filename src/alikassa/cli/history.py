@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+_LONGEST_TABLE = 1000
 _TIMES = "A date or a time with its zone, or a span back from now: 2026-01-31, 2026-01-31T12:00:00Z, 7d."
 
 
@@ -45,14 +46,14 @@ def history(
 
     first, last = (None if text is None else _moment(text) for text in (since, until))
     with History(file or default_history(), create=False) as opened:
-        found = opened.between(profile, first, last)
         if png is not None:
             from alikassa.monitor.plot import draw, parse_size
 
-            draw(list(found), png, parse_size(size))
+            draw(opened.between(profile, first, last), png, parse_size(size))
             message(f"Drawn: {png}")
         else:
-            _print(found, output)
+            newest = _LONGEST_TABLE + 1 if output is Output.TABLE else None
+            _print(opened.between(profile, first, last, newest=newest), output)
 
 
 def _moment(text: str) -> datetime:
@@ -77,13 +78,21 @@ def _print(found: Iterable[Snapshot], output: Output) -> None:
         ["" if value is None else str(value) for value in fields.values()] for fields in records
     )
     if output is Output.CSV:
-        print_csv(COLUMNS, rows)
+        print_csv(COLUMNS, ([*row[:-1], _harmless(row[-1])] for row in rows))
         return
     table = list(rows)
+    if len(table) > _LONGEST_TABLE:
+        table = table[1:]
+        message(f"The last {_LONGEST_TABLE}; for more give --until, or --output csv or json.")
     if table:
         print_table(COLUMNS, table, right=COLUMNS[4:9])
     else:
-        message("Nothing was seen in that time. Look with: alikassa watch")
+        message("Nothing was seen of that in that time. Look with: alikassa watch")
+
+
+def _harmless(text: str) -> str:
+    """A server's words as a cell: a spreadsheet takes some beginnings for a formula, and runs it."""
+    return f"'{text}" if text.lstrip()[:1] in {"=", "+", "-", "@"} else text
 
 
 def _print_array(records: Iterable[dict[str, object]]) -> None:

@@ -92,6 +92,9 @@ def watch(
         for name, profile in known.items():
             for snapshot in opened.last(name, profile.account, KEPT):
                 board.tell(snapshot)
+        for rule, name, since in opened.alerts_on():
+            if loaded is not None and rule in [one.name for one in loaded.of(name)] and name in known:
+                board.note(f"alikassa {name}: {rule} began", since)
         watching = run_monitor(known, pause, kept, opened, loaded, listener, once=once)
         if ndjson or once:
             run(watching)
@@ -176,10 +179,16 @@ def _lines() -> Listener:
 
 
 def _drawn(board: Board, *, live: bool) -> Listener:
+    from alikassa import clock
     from alikassa.monitor.delivery import title
     from alikassa.monitor.listener import Listener
 
-    say = board.note if live else message
+    def say(text: str) -> None:
+        if live:
+            board.note(text, clock.now())
+        else:
+            message(text)
+
     return Listener(board.tell, lambda alert: say(f"{title(alert)}: {alert.text}"), say)
 
 
@@ -197,7 +206,7 @@ async def _live(board: Board, watching: Coroutine[Any, Any, None]) -> None:
     try:
         with Live(console=console, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
             while not work.done():
-                live.update(board.draw(clock.now(), console.width), refresh=True)
+                live.update(board.draw(clock.now(), *console.size), refresh=True)
                 await asyncio.wait([work], timeout=0.5)
         await work
     finally:

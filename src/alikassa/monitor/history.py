@@ -216,6 +216,11 @@ class History:
             rows += self.execute(f"{query} AND currency IS NOT NULL ORDER BY id DESC LIMIT 1", (profile, account))
         return [self._snapshot(row) for row in reversed(rows)]
 
+    def alerts_on(self) -> list[tuple[str, str, datetime]]:
+        """Rule, profile and since when, the oldest first, of each alert that is on."""
+        rows = self.execute("SELECT rule, profile, since FROM rule_states ORDER BY since")
+        return [(rule, profile, datetime.fromisoformat(since)) for rule, profile, since in rows]
+
     def between(
         self,
         profile: str | None = None,

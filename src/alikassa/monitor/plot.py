@@ -7,11 +7,14 @@ from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from alikassa.clock import moment_text
 from alikassa.errors import ConfigurationError, InvalidInputError
 from alikassa.monitor.snapshots import Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from decimal import Decimal
     from pathlib import Path
 
     from alikassa.monitor.snapshots import Snapshot
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["draw", "parse_size"]
 
 _DOTS_PER_INCH = 100
+_MOST_MARKED = 100
+# One object: it equals itself where it is compared by identity first, as in a tuple.
+_NOT_TOLD = float("nan")
 _SHORTEST = timedelta(minutes=10)
 # Apart for the colour-blind, too.
 _COLOURS = {
@@ -38,43 +44,80 @@ def parse_size(text: str) -> tuple[int, int]:
     return size
 
 
-def draw(snapshots: Sequence[Snapshot], path: Path, size: tuple[int, int]) -> None:
+def draw(snapshots: Iterable[Snapshot], path: Path, size: tuple[int, int]) -> None:
     """Write a PNG: a line a bucket, in steps, since an amount stays until the next look; gaps where nothing was
-    answered. InvalidInputError unless all answers are of one profile and currency."""
-    told = [one for one in snapshots if one.figures is not None]
-    if not told:
-        raise InvalidInputError("There is nothing to draw in that time.", remedy="Give an earlier --since.")
-    if len({(one.profile, one.figures.currency) for one in told if one.figures}) > 1:
-        raise InvalidInputError("A picture is of one profile.", remedy="Name it: alikassa history PROFILE --png FILE")
+    answered. InvalidInputError unless all answers are of one profile, account and currency."""
     if find_spec("matplotlib") is None:
         raise ConfigurationError(
             "A picture needs a package that is not installed (matplotlib).",
             remedy="Install it with: pip install 'alikassa[plots]'",
         )
+    points, last = _points(snapshots)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(size[0] / _DOTS_PER_INCH, size[1] / _DOTS_PER_INCH), dpi=_DOTS_PER_INCH)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    _lines(axes, snapshots)
-    _label(figure, axes, told[-1])
+    _lines(axes, points)
+    _label(figure, axes, last)
+    # The axis leaves out what its labels have in common, and sometimes the year.
+    first, until = (f"{at:%Y-%m-%d %H:%M}" for at in (points[0][0], points[-1][0]))
+    axes.set_title(f"{last.profile}, {first} to {until}", loc="left", fontsize="medium")
     try:
         figure.savefig(path, format="png")
     except OSError as error:
         raise ConfigurationError(f"Cannot write {path}: {error.strerror}.") from error
 
 
-def _lines(axes: Any, snapshots: Sequence[Snapshot]) -> None:
-    times = [one.at for one in snapshots]
+_Point = tuple["datetime", "tuple[float, ...] | None"]
+
+
+def _points(snapshots: Iterable[Snapshot]) -> tuple[list[_Point], Snapshot]:
+    """The pixels' heights at their times, None for no answer, and the last answer. Of a stretch that is level its two
+    ends stay: a year of looks has few others."""
+    points: list[_Point] = []
+    last: Snapshot | None = None
+    for one in snapshots:
+        if one.figures is not None:
+            if last is not None:
+                _check_alike(last, one)
+            last = one
+        heights = None if one.figures is None else tuple(_height(one.figures.of(bucket)) for bucket in _COLOURS)
+        if len(points) > 1 and points[-1][1] == heights == points[-2][1]:
+            points.pop()
+        points.append((one.at, heights))
+    if last is None:
+        raise InvalidInputError("There is nothing to draw in that time.", remedy="Give an earlier --since.")
+    return points, last
+
+
+def _height(amount: Decimal | None) -> float:
+    # A float from here on: it is a pixel's height and no longer money.
+    return _NOT_TOLD if amount is None else float(amount)
+
+
+def _check_alike(last: Snapshot, one: Snapshot) -> None:
+    if one.profile != last.profile:
+        raise InvalidInputError("A picture is of one profile.", remedy="Name it: alikassa history PROFILE --png FILE")
+    if one.account != last.account or (one.figures and last.figures and one.figures.currency != last.figures.currency):
+        raise InvalidInputError(
+            f"A picture is of one account and currency, and {one.profile} has changed.",
+            remedy=f"Draw what is after it: --since {moment_text(one.at)}",
+        )
+
+
+def _lines(axes: Any, points: Sequence[_Point]) -> None:
+    times = [at for at, _ in points]
     if times[-1] - times[0] < _SHORTEST:
         # The time axis of a single look would be years long.
         axes.set_xlim(times[-1] - _SHORTEST, times[-1] + _SHORTEST)
-    for bucket, colour in _COLOURS.items():
-        amounts = [None if one.figures is None else one.figures.of(bucket) for one in snapshots]
-        # Floats from here on: these are pixels' heights and no longer money.
-        heights = [float("nan") if amount is None else float(amount) for amount in amounts]
-        axes.step(times, heights, where="post", color=colour, label=bucket.replace("_", " "), marker=".", markersize=3)
+    few = len(points) <= _MOST_MARKED
+    style: dict[str, Any] = {"marker": ".", "markersize": 4} if few else {"linewidth": 1}
+    for place, (bucket, colour) in enumerate(_COLOURS.items()):
+        heights = [_NOT_TOLD if point is None else point[place] for _, point in points]
+        label = bucket.replace("_", " ")
+        axes.step(times, heights, where="post", color=colour, label=label, **style)
 
 
 def _label(figure: Any, axes: Any, last: Snapshot) -> None:
@@ -92,7 +135,6 @@ def _label(figure: Any, axes: Any, last: Snapshot) -> None:
     axes.set_ylabel(last.figures.currency if last.figures else "")
     axes.set_xlabel("UTC")
     axes.grid(visible=True, alpha=0.3)
-    axes.set_title(last.profile, loc="left")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     # Above the lines, never over them.

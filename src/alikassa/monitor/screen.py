@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from alikassa.monitor.durations import age_text
@@ -25,7 +26,10 @@ __all__ = ["KEPT", "Board", "sparkline"]
 _BLOCKS = "▁▂▃▄▅▆▇█"
 #: How many looks a trend shows.
 KEPT = 12
+_HEADINGS = ("account", "", *Bucket, "change", "trend", "age")
 _MOST_ALERTS = 5
+# Its name, the four numbers, the change.
+_BLOCK_LINES = 6
 
 
 def sparkline(values: Sequence[Decimal]) -> str:
@@ -53,7 +57,7 @@ class Board:
     def __init__(self, profiles: Sequence[str], every: timedelta) -> None:
         self._rows = {profile: _Row() for profile in profiles}
         self._stale = every * 2 + timedelta(seconds=5)
-        self._notes: deque[str] = deque(maxlen=_MOST_ALERTS)
+        self._notes: deque[tuple[datetime, str]] = deque(maxlen=_MOST_ALERTS)
 
     def tell(self, snapshot: Snapshot) -> None:
         row = self._rows[snapshot.profile]
@@ -61,56 +65,94 @@ class Board:
         if snapshot.figures is None:
             return
         balance = snapshot.figures.balance
-        if row.answered is not None and row.answered.figures is not None:
-            row.change = difference(balance, row.answered.figures.balance)
+        before = None if row.answered is None else row.answered.figures
+        if before is not None and before.currency != snapshot.figures.currency:
+            # Amounts of two currencies do not compare.
+            row.change = None
+            row.balances.clear()
+        elif before is not None:
+            row.change = difference(balance, before.balance)
         row.answered = snapshot
         row.balances.append(balance)
 
-    def note(self, text: str) -> None:
-        """A line under the table; the last few stay."""
-        self._notes.append(text)
+    def note(self, text: str, at: datetime) -> None:
+        """A line under the table, with its age; the last few stay, of equal ones the last."""
+        for kept in [one for one in self._notes if one[1] == text]:
+            self._notes.remove(kept)
+        self._notes.append((at, text))
 
-    def draw(self, now: datetime, width: int) -> Group:
-        """Amounts are never cut: on a narrow screen an account is a block of lines instead of a row."""
+    def draw(self, now: datetime, width: int, height: int | None = None) -> Group:
+        """Amounts are never cut: on a narrow screen an account is a block of lines instead of a row.
+
+        What is wrong is always seen: where the screen is too low for all blocks (`height` lines) an account is a line
+        with its balance, and where it is too low for all accounts some are left out, and their number is told. Those
+        with something wrong come first then.
+        """
         from rich.console import Group
         from rich.text import Text
 
-        table = self._table(now) if width >= self._needed() else self._blocks(now)
+        warnings = self._warnings(now)
+        texts = [*warnings.values(), *(f"{age_text(now - at)} ago: {text}" for at, text in self._notes)]
+        profiles, left_out, room = list(self._rows), 0, None
+        if height is not None:
+            texts = [_short(text, 2 * width) for text in texts][: max(height // 4, 1)]
+            room = max(height - sum(len(wrap(text, width)) for text in texts) - 1, 1)
+        if width >= self._needed(now):
+            draw, fitting = self._table, None if room is None else max(room - 4, 1)
+        elif room is None or len(profiles) * _BLOCK_LINES <= room:
+            draw, fitting = self._blocks, None
+        else:
+            draw, fitting = self._lines, room
+        if fitting is not None and len(profiles) > fitting:
+            left_out = len(profiles) - fitting
+            profiles = sorted(profiles, key=lambda name: name not in warnings)[:fitting]
+        more = [Text(f"and {left_out} more, for which the screen is too low")] if left_out else []
         # Text, not markup: a server's words are not to be obeyed.
-        notes = [Text(text, style="yellow") for text in (*self._warnings(now), *self._notes)]
-        return Group(table, *notes)
+        return Group(draw(now, profiles), *more, *(Text(text, style="yellow") for text in texts))
 
-    def _needed(self) -> int:
-        cells = [
-            len(amount_text(row.answered.figures.of(bucket)) or "not told")
-            for row in self._rows.values()
-            if row.answered is not None and row.answered.figures is not None
-            for bucket in Bucket
-        ]
-        return 4 * (max(cells, default=15) + 2) + max(map(len, self._rows)) + 50
+    def _needed(self, now: datetime) -> int:
+        """Columns of the table's widest cells and headings' words; room for a change and an age that will come."""
+        cells = [[profile, *self._cells(row, now)] for profile, row in self._rows.items()]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        words = [max(map(len, name.split("_"))) for name in _HEADINGS]
+        least = {"change": max(widths[2:6]), "trend": KEPT, "age": len("59 min")}
+        return sum(
+            max(width, word, least.get(name, 0)) + 2 for width, word, name in zip(widths, words, _HEADINGS, strict=True)
+        )
 
-    def _table(self, now: datetime) -> Table:
+    def _table(self, now: datetime, profiles: Sequence[str]) -> Table:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        for name in ("account", "", *Bucket, "change", "trend", "age"):
+        for name in _HEADINGS:
             table.add_column(name.replace("_", " "), justify="right" if name in {*Bucket, "change", "age"} else "left")
-        for profile, row in self._rows.items():
-            table.add_row(profile, *self._cells(row, now))
+        for profile in profiles:
+            table.add_row(profile, *self._cells(self._rows[profile], now))
         return table
 
-    def _blocks(self, now: datetime) -> Table:
+    def _blocks(self, now: datetime, profiles: Sequence[str]) -> Table:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        for profile, row in self._rows.items():
-            currency, *amounts, change, trend, age = self._cells(row, now)
+        table.add_column(overflow="fold")
+        table.add_column(justify="right", overflow="fold")
+        for profile in profiles:
+            currency, *amounts, change, trend, age = self._cells(self._rows[profile], now)
             table.add_row(profile, f"{currency} {trend} {age}".strip())
             for name, amount in zip((*Bucket, "change"), (*amounts, change), strict=True):
                 table.add_row(f"  {name.replace('_', ' ')}", amount)
+        return table
+
+    def _lines(self, now: datetime, profiles: Sequence[str]) -> Table:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for side in ("left", "right", "left", "right"):
+            table.add_column(justify="right" if side == "right" else "left", overflow="fold")
+        for profile in profiles:
+            currency, balance, *_, age = self._cells(self._rows[profile], now)
+            table.add_row(profile, balance, currency, age)
         return table
 
     def _cells(self, row: _Row, now: datetime) -> list[str]:
@@ -121,14 +163,18 @@ class Board:
         amounts = [amount_text(figures.of(bucket)) or "not told" for bucket in Bucket]
         return [figures.currency, *amounts, change, sparkline(row.balances), age_text(now - row.answered.at)]
 
-    def _warnings(self, now: datetime) -> list[str]:
-        lines = []
+    def _warnings(self, now: datetime) -> dict[str, str]:
+        lines = {}
         for profile, row in self._rows.items():
             latest = row.latest
             since = None if row.answered is None else age_text(now - row.answered.at)
             if latest is not None and latest.failure is not None:
                 gone = "no answer yet" if since is None else f"no answer for {since}"
-                lines.append(f"{profile}: {gone}: {latest.failure.text}")
+                lines[profile] = f"{profile}: {gone}: {latest.failure.text}"
             elif row.answered is not None and now - row.answered.at > self._stale:
-                lines.append(f"{profile}: no answer for {since}: still asking")
+                lines[profile] = f"{profile}: no answer for {since}: still asking"
         return lines
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
