@@ -82,27 +82,34 @@ def demo(
 
 
 async def _make_books(database: Database, keys: Path) -> None:
+    from alikassa import clock
+    from alikassa.cli.demo.story import StoryClock, live_start, page_start
     from alikassa.ledger.model import Purpose
     from alikassa.ledger.registry import Registry
     from alikassa.protocol import archive
 
     files = archive.generate()
     archive.write(keys, files)
-    registry = Registry(database)
+    now = clock.now()
+    story = StoryClock(page_start(now))
+    registry = Registry(database, story)
     merchant = await registry.add_merchant("Demo shop")
     await registry.add_certificate(merchant.id, Purpose.PAYOUT, files.public_key)
-    for account in (PAGE, LIVE):
-        await registry.open_account(merchant.id, "RUB", parse_uuid(account, "an account"))
+    await registry.open_account(merchant.id, "RUB", parse_uuid(PAGE, "an account"))
+    story.go_to(live_start(now))
+    await registry.open_account(merchant.id, "RUB", parse_uuid(LIVE, "an account"))
 
 
 async def _book(database: Database) -> int:
     from alikassa import clock
-    from alikassa.cli.demo.story import tell_live, tell_page
+    from alikassa.cli.demo.story import StoryClock, live_start, page_start, tell_live, tell_page
     from alikassa.ledger.books import Books
 
-    books, now = Books(database), clock.now()
-    told = await tell_page(books, parse_uuid(PAGE, "an account"), now)
-    return told + await tell_live(books, parse_uuid(LIVE, "an account"), now)
+    now = clock.now()
+    story = StoryClock(page_start(now))
+    told = await tell_page(Books(database, story), story, parse_uuid(PAGE, "an account"), now)
+    story = StoryClock(live_start(now))
+    return told + await tell_live(Books(database, story), story, parse_uuid(LIVE, "an account"), now)
 
 
 def _ask_the_books(database: str) -> None:
