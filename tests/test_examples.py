@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import shutil
@@ -88,13 +89,16 @@ def prepare_java(scratch: Path) -> list[str]:
         missing("a jar of BouncyCastle or Jackson in /usr/share/java", JAVA_PACKAGES)
     jars = ":".join(map(str, JARS))
     source = EXAMPLES / "java/Balance.java"
-    subprocess.run(["javac", "-cp", jars, "-d", str(scratch), str(source)], check=True, timeout=300)
+    if not (scratch / "Balance.class").exists():
+        subprocess.run(["javac", "-cp", jars, "-d", str(scratch), str(source)], check=True, timeout=300)
     return ["java", "-cp", f"{scratch}:{jars}", "Balance"]
 
 
 def prepare_go(scratch: Path) -> list[str]:
     require("go", "golang-go")
     program = scratch / "balance"
+    if program.exists():
+        return [str(program)]
     settings = {
         "CGO_ENABLED": "0",
         "GOFLAGS": "-mod=mod -buildvcs=false",
@@ -122,15 +126,23 @@ PREPARATIONS = {
 }
 
 
+@functools.cache
+def command_of(language: str, base: Path) -> list[str]:
+    """The command that runs a language's example. `base` is the folder of this process's tests.
+
+    It is compiled once, though several processes test: beside their folders there is one that they share.
+    """
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"example-{language}"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return PREPARATIONS[language](shared)
+
+
 @pytest.fixture(scope="session")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
-    """Gives the command that runs a language's example; it is compiled at most once."""
-
-    @functools.cache
-    def prepared(language: str) -> list[str]:
-        return PREPARATIONS[language](tmp_path_factory.mktemp(language))
-
-    return prepared
+    """Gives the command that runs a language's example."""
+    return lambda language: command_of(language, tmp_path_factory.getbasetemp())
 
 
 # The server

@@ -25,7 +25,7 @@ from alikassa.testing import Sandbox
 from alikassa.testing.connections import Headers, Request
 from alikassa.testing.control import Control
 from conftest import ALIKASSA, PAGE_ACCOUNT, PAGE_ANSWER, nobodys_environment, run_cli
-from test_examples import FIVE_LINES, REFUSED, environment, prepare_node, prepare_php
+from test_examples import FIVE_LINES, REFUSED, command_of, environment, require
 
 FREE = ("--port", "0", "--control-port", "0")
 
@@ -95,10 +95,10 @@ def test_its_settings_are_what_a_balance_needs(page: Running) -> None:
         assert client.balance().raw == PAGE_ANSWER
 
 
-@pytest.mark.parametrize("prepare", [prepare_node, prepare_php])
-def test_other_languages(page: Running, prepare: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("language", ["php", "node", "java", "go"])
+def test_other_languages(page: Running, language: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Another language's example shows the page's numbers, and tells a fault that the control API sets."""
-    command = prepare(tmp_path)
+    command = command_of(language, tmp_path_factory.getbasetemp())
 
     def ask() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -235,6 +235,15 @@ def test_a_sandbox_that_has_ended_is_no_conflict(path: str) -> None:
     answer = control.decide(request, b"")
     assert answer.status == 503
     assert b"not running" in answer.body
+
+
+def test_a_program_in_node_can_use_it(page: Running) -> None:
+    """Node's fetch, which is made after a browser's, is a program's all the same."""
+    require("node", "nodejs")
+    script = "fetch(process.argv[1], {method: 'POST'}).then(async (r) => console.log(r.status, await r.text()))"
+    url = f"{page.settings['ALIKASSA_CONTROL_URL']}/merchants"
+    done = subprocess.run(["node", "-e", script, url], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.startswith('200 {"merchant":')
 
 
 def test_it_describes_itself(page: Running) -> None:
