@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import subprocess
 import time
@@ -24,6 +25,7 @@ from alikassa.errors import (
     ProtocolError,
 )
 from alikassa.keys import open_signer, public_key_of
+from command_line import call
 from conftest import PAGE_ACCOUNT
 from wire_server import ok, silence, wire_server
 
@@ -240,6 +242,15 @@ def test_without_credentials(monkeypatch: pytest.MonkeyPatch, key: dict[str, str
     error = complaint(key["KeyId"])
     assert isinstance(error, ConfigurationError)
     assert "credentials" in str(error)
+
+
+def test_whoami_does_not_ask_kms() -> None:
+    """It tells the settings, and makes no request to a key service either."""
+    with wire_server() as server:
+        place = ("--account", PAGE_ACCOUNT, "--keys", "aws-kms:alias/payout")
+        done = call("whoami", *place, "--json", env={"AWS_ENDPOINT_URL": server.url})
+    assert (done.returncode, server.connections) == (0, 0)
+    assert json.loads(done.stdout)["key"]["fingerprint"] is None
 
 
 def test_sha1_is_not_offered() -> None:

@@ -67,7 +67,7 @@ def whoami(
     """Show which account, key and server a command would use, and where each setting came from.
 
     No request is made. The fingerprint is the SHA-256 of the public key (SubjectPublicKeyInfo, DER), to be compared
-    with what is registered.
+    with what is registered. Of a key in AWS KMS it is not told: that would have to be asked.
     """
     found = connection(context, profile, given_options(context))
     settings = found.settings
@@ -120,7 +120,9 @@ def _key(settings: Profile) -> Key:
     from alikassa.keys import public_key_of
     from alikassa.profiles.connect import signer_of
 
-    public = public_key_of(signer_of(settings))
+    signer = signer_of(settings)
+    # A key service would have to be asked for it, over the network: `doctor` does.
+    public = None if settings.keys.startswith("aws-kms:") else public_key_of(signer)
     file = Path(settings.keys).expanduser() / "private.pem"
     form = None
     if file.is_file():
