@@ -375,6 +375,7 @@ def test_another_archive_for_a_profile(run: Run, copy: Path, ring: Path, keys: P
     add(run, copy, "shop", "--passphrase-in-keyring")
     assert run("profile", "add", "shop", "--replace", "--keys", keys).returncode == 0
     assert whoami(run)["settings"]["passphrase"]["value"] == "file"
+    assert json.loads(ring.read_text()) == {}, "the passphrase of the archive that it had is not left behind"
 
 
 def test_a_wrong_passphrase_is_not_stored(run: Run, copy: Path, ring: Path, config: Path) -> None:

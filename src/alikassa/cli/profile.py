@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +14,14 @@ from alikassa.cli.options import JsonOption, parse_uuid
 from alikassa.cli.output import message, print_json, print_records, print_table
 
 if TYPE_CHECKING:
-    from alikassa.profiles import Profiles
+    from collections.abc import Mapping
+
+    from alikassa.profiles import Profile, Profiles
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Accounts by name: how to reach each, in one file.", no_args_is_help=True)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The profile's name.")]
 
 
@@ -53,20 +57,10 @@ def add(
 
     The file holds no secret: it names where the key is. Environment variables are not looked at.
     """
-    import msgspec
-
-    from alikassa.errors import ConfigurationError, InvalidInputError
-    from alikassa.profiles import Profile, Profiles, load_profiles, save_profiles
+    from alikassa.profiles import Profiles, hold_profiles, load_profiles, save_profiles
     from alikassa.profiles.model import IN_FILE, IN_KEYRING, check_name
 
     check_name(name)
-    known = load_profiles()
-    before = known.by_name.get(name)
-    if before is not None and not replace:
-        raise ConfigurationError(
-            f"There is a profile {name!r} already.", remedy="Change it with --replace, or choose another name."
-        )
-    fields = {} if before is None else msgspec.to_builtins(before)
     given = {
         "account": None if account is None else str(parse_uuid(account, "an account")),
         "keys": None if keys is None else _place(keys),
@@ -75,24 +69,26 @@ def add(
         "body": body,
         "timeout": timeout,
         "attempt_timeout": attempt_timeout,
-        "ca_bundle": None if ca_bundle is None else str(ca_bundle.expanduser().absolute()),
+        "ca_bundle": None if ca_bundle is None else str(_absolute(ca_bundle)),
         "proxy": proxy,
         "http2": http2,
         # The keyring opens the key that was there.
         "passphrase": IN_KEYRING if in_keyring else IN_FILE if keys is not None else None,
     }
-    fields |= {field: value for field, value in given.items() if value is not None}
-    for field, what in (("account", "account"), ("keys", "key")):
-        if field not in fields:
-            raise InvalidInputError(f"No {what} is named.", remedy=f"Give --{field}.")
-    try:
-        profile = msgspec.convert(fields, Profile).checked()
-    except msgspec.ValidationError as error:
-        raise InvalidInputError(f"The profile would not be usable: {error}.") from None
+    known = load_profiles()
+    profile = _changed(known, name, given, replace=replace)
     if in_keyring:
+        # It may ask for the passphrase, or the system for the keyring's: nobody else is kept waiting for that.
         _store(profile.resolved(known.path.parent).keys)
-    save_profiles(Profiles(known.path, known.by_name | {name: profile}, known.default or name))
+    with hold_profiles(known.path):
+        known = load_profiles()
+        before = known.by_name.get(name)
+        profile = _changed(known, name, given, replace=replace)
+        after = Profiles(known.path, known.by_name | {name: profile}, known.default or name)
+        save_profiles(after)
     message(f"{'Added' if before is None else 'Changed'} profile {name} in {known.path}.")
+    if before is not None:
+        _forget_unused(known, name, after)
     if in_keyring:
         message("The passphrase is in the system's keyring. password.txt is not needed by this machine any more.")
     message(f"See it with: alikassa whoami --profile {name}")
@@ -146,28 +142,26 @@ def show(
 @app.command(epilog="Example: `alikassa profile use shop`")
 def use(name: NameArgument) -> None:
     """Make a profile the default: the one of commands that name none."""
-    from alikassa.profiles import Profiles, save_profiles
+    from alikassa.profiles import Profiles, default_path, hold_profiles, save_profiles
 
-    known, name = _known(name)
-    save_profiles(Profiles(known.path, known.by_name, name))
+    with hold_profiles(default_path()):
+        known, name = _known(name)
+        save_profiles(Profiles(known.path, known.by_name, name))
     message(f"{name} is the default profile now.")
 
 
 @app.command(epilog="Example: `alikassa profile remove shop`")
 def remove(name: NameArgument) -> None:
     """Remove a profile, and its passphrase from the keyring. The key's files stay."""
-    from alikassa.profiles import Profiles, save_profiles
-    from alikassa.profiles.model import IN_KEYRING
-    from alikassa.profiles.passphrases import forget_passphrase
+    from alikassa.profiles import Profiles, default_path, hold_profiles, save_profiles
 
-    known, name = _known(name)
-    gone = known.find(name)
-    rest = {other: profile for other, profile in known.by_name.items() if other != name}
-    kept = {known.find(other).keys for other in rest if rest[other].passphrase == IN_KEYRING}
-    save_profiles(Profiles(known.path, rest, None if known.default == name else known.default))
-    if gone.passphrase == IN_KEYRING and gone.keys not in kept:
-        forget_passphrase(gone.keys)
-    message(f"Removed profile {name}. Its key stays where it is: {gone.keys}")
+    with hold_profiles(default_path()):
+        known, name = _known(name)
+        rest = {other: profile for other, profile in known.by_name.items() if other != name}
+        after = Profiles(known.path, rest, None if known.default == name else known.default)
+        save_profiles(after)
+    _forget_unused(known, name, after)
+    message(f"Removed profile {name}. Its key stays where it is: {known.find(name).keys}")
     if rest and known.default == name:
         message("There is no default profile now. Choose one with: alikassa profile use NAME")
 
@@ -181,7 +175,8 @@ def without_password(url: str | None) -> str | None:
     """A proxy's URL as it may be shown."""
     if url is None or "@" not in url:
         return url
-    scheme, separator, rest = url.rpartition("://")
+    # The first, and only where a scheme stands before it: a password may hold anything.
+    scheme, separator, rest = url.partition("://") if _SCHEME.match(url) else ("", "", url)
     return f"{scheme}{separator}...@{rest.rpartition('@')[2]}"
 
 
@@ -200,11 +195,54 @@ def _known(name: str | None) -> tuple[Profiles, str]:
     return known, name
 
 
+def _changed(known: Profiles, name: str, given: Mapping[str, object], *, replace: bool) -> Profile:
+    """The profile of that name with what is given, checked. ConfigurationError and InvalidInputError."""
+    import msgspec
+
+    from alikassa.errors import ConfigurationError, InvalidInputError
+    from alikassa.profiles import Profile
+
+    before = known.by_name.get(name)
+    if before is not None and not replace:
+        raise ConfigurationError(
+            f"There is a profile {name!r} already.", remedy="Change it with --replace, or choose another name."
+        )
+    fields = {} if before is None else msgspec.to_builtins(before)
+    fields |= {field: value for field, value in given.items() if value is not None}
+    for field, what in (("account", "account"), ("keys", "key")):
+        if field not in fields:
+            raise InvalidInputError(f"No {what} is named.", remedy=f"Give --{field}.")
+    try:
+        return msgspec.convert(fields, Profile).checked()
+    except msgspec.ValidationError as error:
+        raise InvalidInputError(f"The profile would not be usable: {error}.") from None
+
+
 def _place(keys: str) -> str:
     """A key's place as the file keeps it: the path of a folder as seen from anywhere."""
     from alikassa.profiles.model import is_path
 
-    return str(Path(keys).expanduser().absolute()) if is_path(keys) else keys
+    return str(_absolute(Path(keys))) if is_path(keys) else keys
+
+
+def _absolute(path: Path) -> Path:
+    from alikassa.errors import InvalidInputError
+
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise InvalidInputError(f"{path} names nobody's home folder.", remedy="Write the path out.") from None
+
+
+def _forget_unused(before: Profiles, name: str, after: Profiles) -> None:
+    """Take the passphrase that the profile had out of the keyring, unless another one still uses it."""
+    from alikassa.profiles.model import IN_KEYRING
+    from alikassa.profiles.passphrases import forget_passphrase
+
+    had = before.find(name)
+    used = {after.find(other).keys for other, one in after.by_name.items() if one.passphrase == IN_KEYRING}
+    if had.passphrase == IN_KEYRING and had.keys not in used:
+        forget_passphrase(had.keys)
 
 
 def _store(keys: str) -> None:
@@ -223,5 +261,9 @@ def _store(keys: str) -> None:
         raise InvalidInputError(
             f"There is no {file} and no terminal to ask for the passphrase.", remedy="Run it in a terminal."
         )
-    open_signer(keys, passphrase=passphrase)
-    store_passphrase(keys, passphrase)
+    try:
+        open_signer(keys, passphrase=passphrase)
+        store_passphrase(keys, passphrase)
+    finally:
+        # Some tools print the variables of a traceback.
+        del passphrase

@@ -47,15 +47,25 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         from pathlib import Path
 
         def path(text: str | None) -> str | None:
-            return None if text is None else str(folder / Path(text).expanduser())
+            try:
+                return None if text is None else str(folder / Path(text).expanduser())
+            except RuntimeError:
+                raise ConfigurationError(f"{text} names nobody's home folder.", remedy="Write the path out.") from None
 
         keys = str(path(self.keys)) if is_path(self.keys) else self.keys
         return msgspec.structs.replace(self, keys=keys, ca_bundle=path(self.ca_bundle))
+
+    def unprintable(self) -> str | None:
+        """The name of a setting that holds control characters, which no setting has and a terminal would obey."""
+        values = [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return next((name for name, value in values if isinstance(value, str) and not value.isprintable()), None)
 
     def checked(self) -> Profile:
         """The same, each setting one that a client takes. ConfigurationError for what none takes."""
         from alikassa.client.checks import check_account, check_base_url
 
+        if self.unprintable() is not None:
+            raise ConfigurationError(f"{self.unprintable()} holds control characters.", remedy="Leave them out.")
         if self.proxy is not None and "@" in self.proxy:
             raise ConfigurationError(
                 "A proxy's password does not belong into a profile.",

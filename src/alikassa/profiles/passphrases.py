@@ -22,19 +22,20 @@ def store_passphrase(keys: str, passphrase: bytes) -> None:
     Raises ConfigurationError when there is no keyring that takes it, CertificateError for bytes that are no text:
     keyrings hold text only.
     """
+    problem: Exception
     try:
-        text = passphrase.decode("utf-8")
+        # The text goes into no variable: some tools print those of a traceback.
+        _keyring().set_password(_SERVICE, keys, passphrase.decode("utf-8"))
     except UnicodeDecodeError:
-        problem: Exception = CertificateError(
+        problem = CertificateError(
             "The passphrase is not UTF-8, and a keyring holds text only.", remedy="Leave it in password.txt."
         )
+    except ConfigurationError as error:
+        problem = error.with_traceback(None)
+    except _failures() as error:
+        problem = _unusable(error)
     else:
-        try:
-            _keyring().set_password(_SERVICE, keys, text)
-        except _failures() as error:
-            problem = _unusable(error)
-        else:
-            return
+        return
     del passphrase
     raise problem from None
 

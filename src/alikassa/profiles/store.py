@@ -71,8 +71,10 @@ def load_profiles(path: Path | None = None) -> Profiles:
         if len(content) > _LARGEST_FILE:
             raise ValueError("it is larger than 1 MiB")
         document = msgspec.convert(tomllib.loads(content.decode("utf-8")), _Document)
-        for name in document.profiles:
+        for name, profile in document.profiles.items():
             check_name(name)
+            if (field_ := profile.unprintable()) is not None:
+                raise ValueError(f"{field_} of {name} holds control characters")
         if document.default is not None and document.default not in document.profiles:
             raise ValueError(f"default names {document.default!r}, which is no profile of it")
     except (ValueError, msgspec.ValidationError) as error:
@@ -85,7 +87,8 @@ def load_profiles(path: Path | None = None) -> Profiles:
 def save_profiles(profiles: Profiles) -> None:
     """Write the file (0600) in one step; comments and order of what was there stay.
 
-    Raises ConfigurationError when it cannot be written.
+    Who changes what was there reads it anew and saves it within `hold_profiles`. Raises ConfigurationError when it
+    cannot be written.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
