@@ -84,25 +84,6 @@ def test_an_alert_is_told_once_and_its_end_once(shop: Watched) -> None:
         assert f"X-Alikassa-Signature: sha256={expected}".encode() in head
 
 
-# Apprise imports a module of Python's that 3.13 has no more, where it is there.
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-def test_an_alert_goes_through_apprise_once(shop: Watched) -> None:
-    """Apprise posts it to an address of its own form; a second look has nothing new to tell."""
-    with wire_server(respond(200, b"")) as receiver:
-        address = receiver.url.replace("http://", "json://")
-        rules = rules_file(
-            shop.folder,
-            f'notify = ["{address}/hidden-path"]\n[[rule]]\nname = "low"\nwhen = "below"\namount = "100"\n',
-        )
-        for _ in range(2):
-            done = shop.run("watch", "--once", "--ndjson", "--rules", rules)
-            assert done.returncode == 0, done.stderr
-            assert "hidden-path" not in done.stderr + done.stdout
-        (told,) = bodies(receiver)
-    assert "low" in told["title"]
-    assert "93.84000000 RUB" in told["message"]
-
-
 def test_an_alert_that_could_not_be_told_is_told_later(shop: Watched) -> None:
     """A receiver that fails is tried again, also by the next process; what is missing is said, not where to."""
     with wire_server(*[respond(503, b"")] * 3, respond(200, b"")) as receiver:
@@ -141,13 +122,17 @@ def test_a_webhook_is_told_only_over_tls_that_is_trusted(shop: Watched, tmp_path
         ('[[rule]]\nname = "a"\nwhen = "sideways"\n', "when"),
         ('[[rule]]\nname = "a"\nwhen = "no_answer"\nfor = "soon"\n', "no span of time"),
         ('[webhook]\nurl = "http://example.org/hidden"\n', "https"),
+        ('[[rule]]\nname = "a"\nwhen = "below"\namount = "1"\nprofiles = ["shpo"]\n', "no such profile"),
+        ('[[rule]]\nname = "a"\nwhen = "no_answer"\nfor = "31d"\n', "longer --keep"),
+        ('[webhook]\nurl = "https://example.org/hidden\u0439"\n', "characters"),
         ('notify = ["nonsense-hidden"]\n', "Address 1 of notify"),
         ('[webhook]\nurl = "https://example.org/hidden"\nsecret_env = "UNSET_HERE"\n', "UNSET_HERE"),
     ],
 )
-def test_rules_that_are_not_understood(shop: Watched, text: str, words: str) -> None:
+def test_rules_that_are_not_understood(sqlite_shop: Shop, tmp_path: Path, text: str, words: str) -> None:
     """Each is told before anything is asked, with what is wrong and without an address."""
-    done = shop.run("watch", "--once", "--rules", rules_file(shop.folder, text))
+    shop = watched(sqlite_shop, tmp_path, "http://127.0.0.1:9")
+    done = shop.run("watch", "--once", "--keep", "30d", "--rules", rules_file(shop.folder, text))
     assert done.returncode == CONFIGURATION
     assert words in done.stderr
     assert "hidden" not in done.stderr
@@ -205,16 +190,45 @@ def test_history_survives_a_kill(shop: Watched) -> None:
     assert kept[:2] == printed
 
 
-def test_a_picture_is_drawn(shop: Watched) -> None:
-    """--png writes a PNG of the size asked for."""
-    shop.run("watch", "--once")
-    picture = shop.folder / "a.png"
-    done = shop.run("history", "shop", "--png", picture, "--size", "640x400")
+def keep_looks(mine: Watched) -> None:
+    """A look a minute since 2026 began: 20 in RUB, 2 in EUR, and a refusal with words that a spreadsheet would run."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    with History(mine.history) as history, history.transaction():
+        for minute in range(22):
+            figures = Figures("RUB" if minute < 20 else "EUR", Decimal(minute), Decimal(0), Decimal(0), None, b"{}")
+            history.add(Snapshot("shop", "a", at + timedelta(minutes=minute), 0.1, figures))
+        failure = Failure(FailureKind.REFUSED, '=HYPERLINK("http://example.org")')
+        history.add(Snapshot("shop", "a", at + timedelta(days=1), 0.1, failure=failure))
+
+
+def test_a_picture_is_drawn(sqlite_shop: Shop, tmp_path: Path) -> None:
+    """--png writes a PNG of the size asked for. It is of one currency, and says from when on there is one."""
+    mine, picture = watched(sqlite_shop, tmp_path, "http://127.0.0.1:9"), tmp_path / "a.png"
+    keep_looks(mine)
+    refused = mine.run("history", "shop", "--png", picture)
+    assert (refused.returncode, picture.exists()) == (USAGE, False)
+    assert "--since 2026-01-01T00:20:00.000000Z" in refused.stderr
+    done = mine.run("history", "shop", "--png", picture, "--size", "640x400", "--since", "2026-01-01T00:20:00Z")
     assert done.returncode == 0, done.stderr
     content = picture.read_bytes()
     assert content.startswith(b"\x89PNG")
     assert (int.from_bytes(content[16:20]), int.from_bytes(content[20:24])) == (640, 400)
-    assert shop.run("history", "--png", picture, "--size", "9x9").returncode == USAGE
+    assert mine.run("history", "--png", picture, "--size", "9x9").returncode == USAGE
+
+
+def test_a_long_history(sqlite_shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table has the last looks (ten here) and says so, the CSV has all. A server's words are no formula there."""
+    monkeypatch.setattr("alikassa.cli.history._LONGEST_TABLE", 10)
+    mine = watched(sqlite_shop, tmp_path, "http://127.0.0.1:9")
+    keep_looks(mine)
+    table = mine.run("history")
+    assert table.stdout.count("2026-01-") == 10
+    assert "2026-01-02" in table.stdout
+    assert "The last 10;" in table.stderr
+    rows = list(csv.DictReader(io.StringIO(mine.run("history", "--output", "csv").stdout)))
+    assert len(rows) == 23
+    assert rows[-1]["failure_text"] == '\'=HYPERLINK("http://example.org")'
+    assert mine.run("history", "--since", "999999d").returncode == USAGE
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:

@@ -237,7 +237,7 @@ def test_each_address_of_notify_is_told_by_itself(sqlite_shop: Shop, tmp_path: P
         wire_server(respond(200, b"")) as good,
         wire_server(respond(500, b""), respond(200, b"")) as bad,
     ):
-        notify = [one.url.replace("http://", "json://") for one in (good, bad)]
+        notify = [f"{one.url.replace('http://', 'json://')}/hidden-path" for one in (good, bad)]
         rules = msgspec.convert({"notify": notify, "rule": [LOW]}, Rules)
         said: list[str] = []
 
@@ -251,6 +251,8 @@ def test_each_address_of_notify_is_told_by_itself(sqlite_shop: Shop, tmp_path: P
 
         anyio.run(twice)
         assert (len(good.requests), len(bad.requests)) == (1, 2)
+        told = json.loads(good.requests[0].partition(b"\r\n\r\n")[2])
+    assert (told["title"], "93.84000000 RUB" in told["message"]) == ("alikassa shop: low", True)
     assert said == ["Alert low of shop is not told yet: notify 2 failed."]
 
 

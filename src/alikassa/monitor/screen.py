@@ -92,10 +92,11 @@ class Board:
         from rich.text import Text
 
         warnings = self._warnings(now)
-        texts = [*warnings.values(), *(f"{age_text(now - at)} ago: {text}" for at, text in self._notes)]
+        notes = [f"{age_text(now - at)} ago: {text}" for at, text in self._notes]
+        texts = [*warnings.values(), *notes]
         profiles, left_out, room = list(self._rows), 0, None
         if height is not None:
-            texts = [_short(text, 2 * width) for text in texts][: max(height // 4, 1)]
+            texts = [_short(text, 2 * width) for text in _most_important(list(warnings.values()), notes, height // 4)]
             room = max(height - sum(len(wrap(text, width)) for text in texts) - 1, 1)
         if width >= self._needed(now):
             draw, fitting = self._table, None if room is None else max(room - 4, 1)
@@ -105,7 +106,7 @@ class Board:
             draw, fitting = self._lines, room
         if fitting is not None and len(profiles) > fitting:
             left_out = len(profiles) - fitting
-            profiles = sorted(profiles, key=lambda name: name not in warnings)[:fitting]
+            profiles = [*warnings, *(name for name in profiles if name not in warnings)][:fitting]
         more = [Text(f"and {left_out} more, for which the screen is too low")] if left_out else []
         # Text, not markup: a server's words are not to be obeyed.
         return Group(draw(now, profiles), *more, *(Text(text, style="yellow") for text in texts))
@@ -164,7 +165,7 @@ class Board:
         return [figures.currency, *amounts, change, sparkline(row.balances), age_text(now - row.answered.at)]
 
     def _warnings(self, now: datetime) -> dict[str, str]:
-        lines = {}
+        lines, late = dict[str, str](), dict[str, str]()
         for profile, row in self._rows.items():
             latest = row.latest
             since = None if row.answered is None else age_text(now - row.answered.at)
@@ -172,8 +173,18 @@ class Board:
                 gone = "no answer yet" if since is None else f"no answer for {since}"
                 lines[profile] = f"{profile}: {gone}: {latest.failure.text}"
             elif row.answered is not None and now - row.answered.at > self._stale:
-                lines[profile] = f"{profile}: no answer for {since}: still asking"
-        return lines
+                late[profile] = f"{profile}: no answer for {since}: still asking"
+        return lines | late
+
+
+def _most_important(warnings: list[str], notes: list[str], most: int) -> list[str]:
+    """So many lines at most, two at least: the latest notes have half of them, where there are so many."""
+    notes = notes[-max(most // 2, 1) :]
+    room = max(most - len(notes), 1)
+    if len(warnings) > room:
+        left_out = len(warnings) - room + 1
+        warnings = [*warnings[: room - 1], f"no answer from {left_out} {'more' if room > 1 else 'accounts'}"]
+    return [*warnings, *notes]
 
 
 def _short(text: str, length: int) -> str:
