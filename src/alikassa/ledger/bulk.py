@@ -66,13 +66,18 @@ _TYPES = {
 }
 
 
+def _type(column: sa.Column[Any]) -> _Type:
+    one = _TYPES[type(column.type).__name__]
+    return one._replace(sqlite=_optional(one.sqlite)) if column.nullable and one.sqlite is not None else one
+
+
 class Columns:
     """Some columns of a table, and the statements over them."""
 
     def __init__(self, table: sa.Table, names: Sequence[str]) -> None:
         self.table = table.name
         self.names = tuple(names)
-        self.types = [_TYPES[type(table.c[name].type).__name__] for name in names]
+        self.types = [_type(table.c[name]) for name in names]
         self._texts = [
             _nullable(one.text) if table.c[name].nullable else one.text
             for name, one in zip(names, self.types, strict=True)
