@@ -86,6 +86,7 @@ class Recorder:
         self.counted: dict[str, Tally] = {}
         self._tallies: dict[Key, Tally] = {}
         self._strangers = 0
+        # Of others than verified requests, and of these.
         self._rows: tuple[list[KeptRequest], list[KeptRequest]] = ([], [])
         self._carried: dict[Key, int] = {}
         self._uses: dict[Use, datetime] = {}
@@ -178,10 +179,10 @@ class Recorder:
         self._tallies.clear()
         self._strangers = 0
         until = float("inf") if everything else time.monotonic()
-        verified, others = self._rows
+        others, verified = self._rows
         waiting = [row for row in others if row.waits_until > until]
         rows = verified + [row for row in others if row.waits_until <= until]
-        self._rows = ([], waiting)
+        self._rows = (waiting, [])
         counted = {}
         if rows:
             counted = {key: count for key, count in self._carried.items() if not key.verified}
