@@ -15,6 +15,7 @@ from alikassa.cli.options import DatabaseOption, JsonOption, parse_uuid
 from alikassa.cli.output import message, print_json
 
 if TYPE_CHECKING:
+    from alikassa.errors import DatabaseError
     from alikassa.ledger.database import Database
     from alikassa.ledger.verify import Heads, Progress, Verified
 
@@ -47,23 +48,28 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Work out the books again from the journal, and compare. Exits with 1 when they are not true."""
-    from alikassa.ledger.verify import read_heads, verify
+    from alikassa import clock
+    from alikassa.ledger.verify import note_verification, read_heads, verify
 
     only = None if account is None else parse_uuid(account, "an account")
     known = None if heads is None else _read(heads)
 
-    async def work(opened: Database) -> tuple[Heads, Verified]:
+    async def work(opened: Database) -> tuple[Heads, Verified, DatabaseError | None]:
         # Read first: what is verified after that has all their entries.
-        now = await read_heads(opened, only)
+        started_at, now = clock.now(), await read_heads(opened, only)
         with _progress() as tell:
-            return now, await verify(opened, account=only, heads=known, progress=tell)
+            verified = await verify(opened, account=only, heads=known, progress=tell)
+        unnoted = None if only else await note_verification(opened, started_at, verified)
+        return now, verified, unnoted
 
-    now, verified = on_database(database, work)
+    now, verified, unnoted = on_database(database, work)
     if write_heads is not None and not verified.wrong:
         _write(write_heads, now)
     if as_json:
         print_json(_record(verified))
     _tell(verified)
+    if unnoted is not None:
+        message(f"warning: The date of this verification was not kept for the operator's view. {unnoted}")
     if verified.wrong:
         raise typer.Exit(_UNTRUE)
 

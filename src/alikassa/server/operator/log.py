@@ -40,6 +40,9 @@ class OperatorLog:
     def note_failed(self, error: AlikassaError) -> None:
         self._log.warning("a token's use was not written down", problem=str(error))
 
+    def verification_not_noted(self, error: AlikassaError) -> None:
+        self._log.warning("a verification was not written down", problem=str(error))
+
     def swept(self, accounts: int) -> None:
         self._log.info("released what was due", accounts=accounts)
 

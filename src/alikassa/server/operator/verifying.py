@@ -8,9 +8,11 @@ import uuid
 
 import msgspec
 
-from alikassa.errors import OverloadedError
+from alikassa import clock
+from alikassa.errors import DatabaseError, OverloadedError
 from alikassa.ledger.attempts import Answer
 from alikassa.ledger.database import Database
+from alikassa.ledger.verify.past import note_verification
 from alikassa.ledger.verify.verification import Progress, Verified, verify
 from alikassa.server.operator.answers import encode
 from alikassa.server.operator.routing import Question, asking
@@ -41,21 +43,26 @@ async def verified(question: Question[VerifyQuery]) -> Answer:
     if desk.verifying.locked():
         raise OverloadedError("The books are being verified.", remedy="One at a time: ask again when that is done.")
     async with desk.verifying:
-        found = await _elsewhere(desk.url, question.query.account)
+        found, unnoted = await _elsewhere(desk.url, question.query.account)
+    if unnoted is not None:
+        desk.log.verification_not_noted(unnoted)
     return Answer(200, encode(wire(found)))
 
 
-async def _elsewhere(url: str, account: uuid.UUID | None) -> Verified:
-    """In a thread with a loop and connections of its own: it computes for long, and bookings must not wait for it."""
+async def _elsewhere(url: str, account: uuid.UUID | None) -> tuple[Verified, DatabaseError | None]:
+    """In a thread with a loop and connections of its own: it computes for long, and bookings must not wait for it.
+    What it found, and what kept that from being noted."""
     stop = threading.Event()
 
     def look(_: Progress) -> None:
         if stop.is_set():
             raise _Stopped
 
-    async def run() -> Verified:
+    async def run() -> tuple[Verified, DatabaseError | None]:
+        started_at = clock.now()
         async with Database.attach(url) as own:
-            return await verify(own, account=account, progress=look)
+            found = await verify(own, account=account, progress=look)
+            return found, None if account else await note_verification(own, started_at, found)
 
     working = asyncio.get_running_loop().run_in_executor(None, lambda: asyncio.run(run()))
     try:
