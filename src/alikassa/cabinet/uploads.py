@@ -151,7 +151,8 @@ TEXTS: Mapping[Wrong, tuple[str, str]] = {
 }
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_ZIP, _GZIP, _7ZIP, _RAR = b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"
+# zip, gzip, 7z, RAR
+_PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!")
 _PUTTY, _JAVA_STORE = b"PuTTY-User-Key-File", b"\xfe\xed\xfe\xed"
 # The version that every PKCS#12 file begins with, after the length of the whole.
 _PKCS12 = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)\x02\x01\x03", re.DOTALL)
@@ -164,26 +165,29 @@ def read_public(data: bytes, at: datetime) -> PublicKey | Problem:
     if data[:2] in _UTF16:
         # As some editors on Windows save a text.
         data = data.decode("utf-16", errors="replace").encode()
-    if not data.strip():
-        return Problem(Wrong.EMPTY)
-    if _is_private(data):
-        return Problem(Wrong.PRIVATE)
-    if data.startswith((_ZIP, _GZIP, _7ZIP, _RAR)):
-        return Problem(Wrong.ARCHIVE)
-    if _GENERATED.fullmatch(data.strip()):
-        return Problem(Wrong.PASSPHRASE)
-    if len(data) > LARGEST_UPLOAD:
-        return Problem(Wrong.TOO_LARGE)
-    if b"-----BEGIN" not in data:
-        return Problem(Wrong.NOT_PEM)
-    if b"CERTIFICATE REQUEST-----" in data:
-        return Problem(Wrong.REQUEST)
-    if data.count(b"-----BEGIN") > 1:
-        return Problem(Wrong.SEVERAL)
+    wrong = _at_first_sight(data)
+    if wrong is not None:
+        return Problem(wrong)
     try:
         return load_public_key(data, at=at)
     except CertificateError:
         return _diagnosis(data, at)
+
+
+def _at_first_sight(data: bytes) -> Wrong | None:
+    """What it is when it is no public key in PEM; secrets come first, whatever else is wrong."""
+    whole = data.strip()
+    found = (
+        (Wrong.EMPTY, not whole),
+        (Wrong.ARCHIVE, data.startswith(_PACKED)),
+        (Wrong.PRIVATE, _is_private(data)),
+        (Wrong.PASSPHRASE, _GENERATED.fullmatch(whole) is not None),
+        (Wrong.TOO_LARGE, len(data) > LARGEST_UPLOAD),
+        (Wrong.NOT_PEM, b"-----BEGIN" not in data),
+        (Wrong.REQUEST, b"CERTIFICATE REQUEST-----" in data),
+        (Wrong.SEVERAL, data.count(b"-----BEGIN") > 1),
+    )
+    return next((wrong for wrong, holds in found if holds), None)
 
 
 def _is_private(data: bytes) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 
+from alikassa import clock
 from alikassa.errors import CertificateError
 from alikassa.protocol.certificates import (
     SMALLEST_BITS,
@@ -37,6 +38,7 @@ __all__ = [
     "load",
     "read_secret",
     "write",
+    "zipped",
 ]
 
 PRIVATE = "private.pem"
@@ -45,6 +47,8 @@ PUBLIC = "public.pem"
 
 # Larger than any key file by far: a wrong path must not fill the memory.
 _LARGEST_FILE = 64 * 1024
+# What a zip's entries say of the system whose file modes they hold.
+_UNIX = 3
 
 
 class InsecureKeyWarning(UserWarning):
@@ -96,6 +100,24 @@ def write(directory: Path, files: ArchiveFiles) -> None:
         _create(directory / PUBLIC, files.public_pem, 0o644)
     except OSError as error:
         raise CertificateError(f"Cannot write to {directory}: {error.strerror}.") from error
+
+
+def zipped(files: ArchiveFiles, folder: str) -> bytes:
+    """The three files as a zip, in memory: `folder`/private.pem and so on, for nobody but their owner (0600)."""
+    # Seldom asked for; it would cost every command a few milliseconds.
+    import io
+    import zipfile
+
+    packed = io.BytesIO()
+    at = clock.now().timetuple()[:6]
+    with zipfile.ZipFile(packed, "w") as archive:
+        entries = ((PRIVATE, files.private_pem, 0o600), (PASSPHRASE, files.passphrase, 0o600))
+        for name, content, mode in (*entries, (PUBLIC, files.public_pem, 0o644)):
+            entry = zipfile.ZipInfo(f"{folder}/{name}", at)
+            entry.create_system = _UNIX
+            entry.external_attr = (stat.S_IFREG | mode) << 16
+            archive.writestr(entry, content)
+    return packed.getvalue()
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:

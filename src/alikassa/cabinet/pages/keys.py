@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ROUTES"]
 
-# Making a key takes a core for a moment, or for some.
-_making = asyncio.Semaphore(1)
-
-
 @page("/keys", MERCHANTS)
 async def _keys(visit: Visit) -> Response[Any]:
     return await _shown(visit)
@@ -114,8 +110,7 @@ async def _make(visit: Visit, values: FormMultiDict) -> Response[Any]:
     purpose, database, merchant = _purpose(values), _database(visit), _merchant(visit)
     if not await has_room(database, merchant, purpose):
         return await _shown(visit, Problem(Wrong.FULL, {"most": MOST_ACTIVE}))
-    async with _making:
-        files = await asyncio.to_thread(archive.generate)
+    files = await asyncio.to_thread(archive.generate)
     done = await register(database, merchant, purpose, files.public_key)
     if isinstance(done, Problem):
         return await _shown(visit, done)
