@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,11 +38,12 @@ _BOUNDS = Bounds()
 
 async def serve_pages(pages: Mapping[str, Page], host: str, port: int, bounds: Bounds = _BOUNDS) -> asyncio.Server:
     """Serve them until the server is closed: GET and HEAD, one request a connection. A connection more than may be
-    open is closed unheard, and so is a slow one.
+    open is closed unheard, and so is a slow one. On loopback, only requests to this machine's own names are answered:
+    a page in the browser could give its own name this address.
 
     Raises ConfigurationError when the address cannot be had.
     """
-    busy = 0
+    busy, local = 0, _is_local(host)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal busy
@@ -50,7 +53,7 @@ async def serve_pages(pages: Mapping[str, Page], host: str, port: int, bounds: B
                 return
             async with asyncio.timeout(bounds.seconds):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_answer(pages, head))
+                writer.write(_answer(pages, head) if not local or _is_for_local(head) else _ASTRAY)
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
@@ -71,7 +74,26 @@ async def serve_pages(pages: Mapping[str, Page], host: str, port: int, bounds: B
 
 
 _TEXT = "text/plain; charset=utf-8"
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 431: "Headers Too Large"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    421: "Misdirected Request",
+    431: "Headers Too Large",
+}
+
+
+def _is_local(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _is_for_local(head: bytes) -> bool:
+    hosts = re.findall(rb"(?i)\r\nhost:[ \t]*(\[[0-9a-f:]+\]|[^:\r]*)", head)
+    return all(_is_local(host.decode("latin-1").strip().strip("[]").lower()) for host in hosts)
 
 
 def _answer(pages: Mapping[str, Page], head: bytes) -> bytes:
@@ -96,3 +118,6 @@ def _response(status: int, content_type: str, body: bytes, more: str = "") -> by
         f"{more}Connection: close\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n"
     )
     return head.encode() + body
+
+
+_ASTRAY = _response(421, _TEXT, b"This address answers to localhost and 127.0.0.1. Give --host for another.\n")
