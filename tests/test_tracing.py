@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, propagate, trace
+from opentelemetry import context as context_api
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import default_setter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from alikassa import AsyncClient, Client, NetworkError, RefusedError
 from conftest import PAGE_ACCOUNT, openssl_sign
@@ -27,7 +32,7 @@ def keys(archives: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[ReadableSpan]]]:
+def exported(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[ReadableSpan]]]:
     """What was exported, as a program with a tracer provider would see it."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
@@ -36,6 +41,12 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[Readabl
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     yield lambda: list(exporter.get_finished_spans())
     provider.shutdown()
+
+
+@pytest.fixture
+def spans(exported: Callable[[], list[ReadableSpan]]) -> Callable[[], list[ReadableSpan]]:
+    """Of attempts alone."""
+    return lambda: [span for span in exported() if span.kind is SpanKind.CLIENT]
 
 
 def ask(kind: str, keys: Path, base_url: str, **settings: Any) -> None:
@@ -56,12 +67,12 @@ BOTH = pytest.mark.parametrize("kind", ["sync", "async"])
 
 @BOTH
 def test_an_attempt_is_a_client_span(kind: str, keys: Path, spans: Callable[[], list[ReadableSpan]]) -> None:
-    """Named and described as the HTTP conventions say, under the program's own span."""
+    """Named and described as the HTTP conventions say, in the program's own trace."""
     with wire_server() as server, trace.get_tracer("program").start_as_current_span("the program's") as outer:
         ask(kind, keys, server.url)
-    span = next(one for one in spans() if one.name == "POST")
-    assert span.kind is SpanKind.CLIENT
-    assert span.parent == outer.get_span_context()
+    (span,) = spans()
+    assert span.name == "POST"
+    assert (span.context or INVALID_SPAN_CONTEXT).trace_id == outer.get_span_context().trace_id
     told = dict(span.attributes or {})
     request_id = str(told.pop("alikassa.request_id"))
     assert request_id.encode() in server.requests[0]
@@ -74,6 +85,64 @@ def test_an_attempt_is_a_client_span(kind: str, keys: Path, spans: Callable[[], 
         "http.response.status_code": 200,
     }
     assert span.status.status_code is StatusCode.UNSET
+
+
+@BOTH
+def test_a_call_is_a_span_with_its_attempts_under_it(
+    kind: str, keys: Path, exported: Callable[[], list[ReadableSpan]]
+) -> None:
+    """Under the program's own; without an error when an attempt succeeded, with its type when none did."""
+    with wire_server(respond(503, b""), ok(), respond(400, b'{"message":"no","errors":{}}')) as server:
+        with trace.get_tracer("program").start_as_current_span("the program's") as outer:
+            ask(kind, keys, server.url)
+        with pytest.raises(RefusedError):
+            ask(kind, keys, server.url)
+    calls = [span for span in exported() if span.name == "alikassa.balance"]
+    attempts = [span.parent for span in exported() if span.kind is SpanKind.CLIENT]
+    assert (calls[0].kind, calls[0].parent) == (SpanKind.INTERNAL, outer.get_span_context())
+    assert attempts == [calls[0].context, calls[0].context, calls[1].context]
+    told = [dict(call.attributes or {}) for call in calls]
+    assert [len(str(one.pop("alikassa.request_id"))) for one in told] == [36, 36]
+    assert told == [{}, {"error.type": "RefusedError"}]
+    assert [call.status.status_code for call in calls] == [StatusCode.UNSET, StatusCode.ERROR]
+
+
+@BOTH
+def test_the_programs_propagator_is_used(kind: str, keys: Path, spans: Callable[[], list[ReadableSpan]]) -> None:
+    """Its `traceparent` names the attempt's span. Baggage stays at home, and no header of the request's is replaced."""
+
+    class Meddling(TraceContextTextMapPropagator):
+        def inject(self, carrier: Any, context: Any = None, setter: Any = default_setter) -> None:
+            super().inject(carrier, context, setter)
+            for name in ("sign", "Account", "X-Evil\r\nY"):
+                setter.set(carrier, name, "evil")
+
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(CompositePropagator([Meddling(), W3CBaggagePropagator()]))
+    token = context_api.attach(baggage.set_baggage("customer", "secret"))
+    try:
+        with wire_server(respond(503, b""), ok()) as server:
+            ask(kind, keys, server.url)
+    finally:
+        context_api.detach(token)
+        propagate.set_global_textmap(before)
+    for request, span in zip(server.requests, spans(), strict=True):
+        assert span.context is not None
+        expected = f"traceparent: 00-{span.context.trace_id:032x}-{span.context.span_id:016x}-"
+        assert expected.encode() in request
+        assert b"evil" not in request
+        assert b"secret" not in request
+
+
+def test_without_a_propagator_no_header_is_sent(
+    keys: Path, spans: Callable[[], list[ReadableSpan]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that traces and has loaded none tells the server nothing."""
+    monkeypatch.delitem(sys.modules, "opentelemetry.propagate")
+    with wire_server() as server:
+        ask("sync", keys, server.url)
+    assert len(spans()) == 1
+    assert b"traceparent" not in server.requests[0].lower()
 
 
 @BOTH

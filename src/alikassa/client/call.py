@@ -11,7 +11,7 @@ from alikassa.client.background import raise_if_failed
 from alikassa.client.checks import check_seconds
 from alikassa.client.covering import Cover
 from alikassa.client.events import AttemptFailed, DigestChosen, RequestAnswered, RequestStarted
-from alikassa.client.tracing import Attempt, end_span, start_span
+from alikassa.client.tracing import Attempt, end_span, headers_for, start_attempt, start_call
 from alikassa.errors import AlikassaError, DeadlineExceededError, NetworkError, RefusedError
 from alikassa.protocol.signatures import Digest
 
@@ -50,14 +50,17 @@ class Call:
         self._signature: Future[object] | None = None
         self._cover: Cover | None = None
         self._span: Span | None = None
+        self._whole: Span | None = None
 
     def __enter__(self) -> Self:
+        self._whole = start_call(self.request_id)
         self._core.reporter.tell(RequestStarted(self.request_id, self._core.account, self._core.url))
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # Whatever ended the call, a cancellation too: no span is left open.
         self._end_span(error=error)
+        end_span(self._whole, error=error)
 
     @property
     def remaining(self) -> float:
@@ -83,7 +86,7 @@ class Call:
         self._server_request_id = ""
         self._attempt += 1
         self._sent += 1
-        self._span = start_span(Attempt(core.url, self.request_id, self._sent - 1))
+        self._span = start_attempt(Attempt(core.url, self.request_id, self._sent - 1), self._whole)
         self._digest = self._probe if core.signing.undecided else core.signing.chosen
         self._signature = core.signing.begin(self._digest)
         return self._signature
@@ -95,7 +98,7 @@ class Call:
                 raise DeadlineExceededError("The attempt's time is over.")
             signature, self._signature = self._signature, None
             raise_if_failed(signature)
-        outgoing = self._core.outgoing(self.request_id, self._digest)
+        outgoing = self._core.outgoing(self.request_id, self._digest, headers_for(self._span))
         self._cover = Cover(outgoing.sign)
         return outgoing
 

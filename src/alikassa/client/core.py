@@ -77,11 +77,13 @@ class Core:
         )
         follow_forks(self.signing)
 
-    def outgoing(self, request_id: str, digest: Digest | None = None) -> Outgoing:
-        """The request, signed with this digest; None is the signer's own."""
+    def outgoing(
+        self, request_id: str, digest: Digest | None = None, more: tuple[tuple[str, str], ...] = ()
+    ) -> Outgoing:
+        """The request, signed with this digest; None is the signer's own. `more` are headers beside the client's."""
         return Outgoing(
             url=self.url,
-            headers=(*self._headers, ("X-Request-Id", request_id)),
+            headers=(*self._headers, ("X-Request-Id", request_id), *more),
             sign=self.signing.sign(digest),
             body=self.body,
         )
