@@ -58,6 +58,13 @@ def asked(account: object = PAGE_ACCOUNT, agent: str = "", client: str = "192.0.
     return Asked(Sent(headers | ({"user-agent": agent} if agent else {})), SimpleNamespace(client=client))
 
 
+def refuse(recorder: Recorder, ended: Asked, *, stranger: bool = False) -> None:
+    """Refused at the signature, for a reason that is found at once."""
+    kept = recorder.refused(ended, stranger=stranger)
+    if kept is not None:
+        kept.explain("unknown_account" if stranger else "wrong_signature")
+
+
 @pytest.fixture
 async def database(shop_here: Shop) -> AsyncIterator[Database]:
     async with await Database.open(shop_here.database) as opened:
@@ -175,16 +182,17 @@ async def test_nothing_is_written_when_nothing_was_asked(sqlite: Database, recor
 
 
 async def test_a_flood_is_bounded_and_adds_up(database: Database, recorder: Recorder) -> None:
-    """3,000 strangers, 3,000 for one account and 3,000 without any: few rows, and none is forgotten."""
+    """Each 3,000 times strangers, others' headers, one account and none at all: few rows, and none is forgotten."""
     for number in range(3000):
-        recorder.refused(asked(uuid.UUID(int=number + 1)), reason="unknown_account")
-        recorder.refused(asked(), reason="wrong_signature")
+        recorder.malformed(asked(uuid.UUID(int=number + 1)), ["sign"])
+        refuse(recorder, asked(uuid.UUID(int=number + 1)), stranger=True)
+        refuse(recorder, asked())
         recorder.malformed(asked("nonsense"), ["account"])
     writer = write(database, recorder)
     for _ in range(2):  # counts without a row of their own come with the next one
         await writer.flush()
-        recorder.refused(asked(), reason="wrong_signature")
-        recorder.refused(asked(uuid.UUID(int=1)), reason="unknown_account")
+        refuse(recorder, asked())
+        refuse(recorder, asked(uuid.UUID(int=1)), stranger=True)
     await writer.flush()
     rows = await all_rows(database)
     assert len(rows) <= 1000 + 4
@@ -195,7 +203,7 @@ async def test_a_flood_is_bounded_and_adds_up(database: Database, recorder: Reco
     for row in rows:
         if row.account_id == NOBODY:
             counts[row.outcome] += 1 + row.others
-    assert counts == {"refused": 3002, "malformed": 3000}
+    assert counts == {"refused": 3002, "malformed": 6000}
     assert recorder.lost == 0
 
 
@@ -204,7 +212,7 @@ async def test_junk_leaves_room_for_what_is_verified(
 ) -> None:
     """After any flood the account's next answered request is kept in full."""
     for number in range(3000):
-        recorder.refused(asked(uuid.UUID(int=number + 1)), reason="unknown_account")
+        recorder.malformed(asked(uuid.UUID(int=number + 1)), ["sign"])
     recorder.ok(asked(), signed_by)
     await write(database, recorder).flush()
     (row,) = [row for row in await all_rows(database) if row.verified]
@@ -241,8 +249,8 @@ async def test_rings_keep_the_newest(
         for place in range(15):
             agent = f"{turn}-{place}"
             recorder.ok(asked(agent=agent), signed_by)
-            recorder.refused(asked(agent=agent), reason="wrong_signature")
-            recorder.refused(asked(uuid.UUID(int=5), agent=agent), reason="unknown_account")
+            refuse(recorder, asked(agent=agent))
+            refuse(recorder, asked(uuid.UUID(int=5), agent=agent), stranger=True)
             for ring in (Ring(PAGE_ACCOUNT, True), Ring(PAGE_ACCOUNT, False), Ring(str(NOBODY), False)):
                 written.setdefault(ring, []).append(agent)
         await writer.flush()
@@ -262,7 +270,7 @@ async def test_a_row_waits_for_its_reason(
 ) -> None:
     """It is written when the reason is there; without one when that took too long, or when the server stops."""
     writer = write(database, recorder)
-    told, forgotten, last = recorder.refused(asked()), recorder.refused(asked()), recorder.refused(asked())
+    told, forgotten, last = (recorder.refused(asked(), stranger=False) for _ in range(3))
     assert told is not None
     assert forgotten is not None
     assert last is not None
@@ -381,7 +389,7 @@ async def history(
             recorder.ok(asked(account), signed_by)
     for _ in range(3):
         for account in (ACCOUNT, other):
-            recorder.refused(asked(account), reason="wrong_signature")
+            refuse(recorder, asked(account))
     await write(database, recorder).flush()
     return database, [ACCOUNT, other]
 

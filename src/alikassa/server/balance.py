@@ -191,13 +191,13 @@ class BalanceEndpoint:
             return invalid(UNIFORM)
         found = await find_cause(self._database, account, signature, body)
         self._log.refused(account, found)
-        kept = self._recorder.refused(asked, reason=found.reason.value)
+        kept = self._recorder.refused(asked, stranger=found.reason is Reason.UNKNOWN_ACCOUNT)
         if kept is not None:
             kept.explain(found.reason.value, found.certificate, found.digest)
         return invalid({found.field: [found.text]})
 
     def _refused(self, asked: Asked, account: uuid.UUID, signature: bytes, body: bytes, stranger: bool) -> None:  # noqa: FBT001 - a callback's
-        kept = self._recorder.refused(asked, reason=Reason.UNKNOWN_ACCOUNT.value if stranger else "")
+        kept = self._recorder.refused(asked, stranger=stranger)
         if kept is None:
             self._log.refused_without_cause()
             return
@@ -206,12 +206,12 @@ class BalanceEndpoint:
             return await find_cause(self._database, account, signature, body)
 
         def tell(found: Cause | None) -> None:
-            if found is not None:
+            if found is None:
+                kept.explain(kept.reason)
+            else:
                 kept.explain(found.reason.value, found.certificate, found.digest)
-            elif not stranger:
-                kept.explain("")
 
-        self._log.refused_later(account, cause, tell, stranger=stranger)
+        self._log.refused_later(account, cause, tell)
 
 
 def _balance(standing: Standing) -> Answer:

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestLog", "configure_logging", "web_server_logging"]
 
-# Causes that wait to be worked out. When more are refused than can be looked up, some go without: first those that
-# name no account that there is, of which anybody can make up as many as they like.
+# Causes that wait to be worked out. When more are refused than can be looked up, some go without.
 _MOST_WAITING = 256
-_MOST_STRANGERS = 64
 _PAUSE_SECONDS = 0.02
 
 
@@ -82,18 +80,10 @@ class RequestLog:
         self._log.info("refused", reason=cause.reason.value, account=str(account), certificate=certificate)
 
     def refused_later(
-        self,
-        account: uuid.UUID,
-        cause: Callable[[], Awaitable[Cause]],
-        tell: Callable[[Cause | None], None],
-        *,
-        stranger: bool,
+        self, account: uuid.UUID, cause: Callable[[], Awaitable[Cause]], tell: Callable[[Cause | None], None]
     ) -> None:
-        """As `refused`, once the cause is known. `tell` is told it too, or None when it will not be found out.
-
-        A `stranger` names no account that there is.
-        """
-        if self._waiting.qsize() >= (_MOST_STRANGERS if stranger else _MOST_WAITING):
+        """As `refused`, once the cause is known. `tell` is told it too, or None when it will not be found out."""
+        if self._waiting.full():
             self.refused_without_cause()
             tell(None)
             return

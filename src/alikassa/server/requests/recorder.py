@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from alikassa.clock import now
+from alikassa.server.refusals import Reason
 from alikassa.server.requests.kept import KeptRequest, Outcome, malformed
 
 if TYPE_CHECKING:
@@ -108,13 +109,19 @@ class Recorder:
             self._use(verified)
         self.ended(ended, Outcome.MALFORMED, 400, malformed(fields), verified)
 
-    def refused(self, ended: Ended, *, reason: str = "") -> KeptRequest | None:
-        """Refused at the signature. What is kept of it, and waits for its reason if that is not known yet.
+    def refused(self, ended: Ended, *, stranger: bool) -> KeptRequest | None:
+        """Refused at the signature. What is kept of it waits for its reason.
 
-        Whether the account exists must not show here: a stranger could tell by the time.
+        A `stranger` named no account that there is: all of these are counted together. To be told after the answer,
+        since what is done here differs, and the difference must not show in its time.
         """
-        kept = self.ended(ended, Outcome.REFUSED, 400, reason)
-        if kept is not None and not reason:
+        account = "" if stranger else ended.account
+        reason = Reason.UNKNOWN_ACCOUNT.value if stranger else ""
+        kept = self._add(
+            self._tally(Key(account, Outcome.REFUSED, verified=False)), ended, Outcome.REFUSED, 400, reason
+        )
+        if kept is not None:
+            kept.account = account
             kept.waits_until = time.monotonic() + REASON_SECONDS
         return kept
 
@@ -142,7 +149,13 @@ class Recorder:
         return tally
 
     def _add(
-        self, tally: Tally, ended: Ended, outcome: Outcome, status: int, reason: str, verified: Verified | None
+        self,
+        tally: Tally,
+        ended: Ended,
+        outcome: Outcome,
+        status: int,
+        reason: str,
+        verified: Verified | None = None,
     ) -> KeptRequest | None:
         if tally is _FULL:
             self.lost += 1
