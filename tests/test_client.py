@@ -157,7 +157,18 @@ def test_other_statuses_are_told_and_not_tried_again(ask: Ask, status: int) -> N
     assert (caught.value.status, caught.value.retryable, len(server.requests)) == (status, False, 1)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"currency":"RUB","balance":"NaN"}', b"x" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"{}",
+        b'{"currency":"RUB","balance":"NaN"}',
+        b"x" * 100_000,
+        PAGE_ANSWER[:-1] + b',"balance":"1000000.00000000"}',
+        PAGE_ANSWER[:-1] + rb',"b\u0061lance":"1000000.00000000"}',
+        PAGE_ANSWER[:-1] + b',"currency":"USD"}',
+    ],
+)
 def test_an_answer_that_is_none_is_a_protocol_error(ask: Ask, body: bytes) -> None:
     """A 200 with something else in it is told, with the start of what came; it is never half believed."""
     with wire_server(ok(body)) as server, pytest.raises(ProtocolError) as caught:
@@ -205,6 +216,13 @@ def test_nothing_is_printed(ask: Ask, capfd: pytest.CaptureFixture[str]) -> None
     with wire_server(respond(503, b""), ok()) as server:
         ask(server.url)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("more", [b',"of":{"balance":"1","hold":"2"}', rb',"n\u0061me":"x"', b',"a":1,"a":2'])
+def test_a_fields_name_elsewhere_is_no_second_one(ask: Ask, more: bytes) -> None:
+    """In an object of a field that is not known, or beside a name that is escaped, it says nothing of the balance."""
+    with wire_server(ok(PAGE_ANSWER[:-1] + more + b"}")) as server:
+        assert ask(server.url).balance == Decimal("93.84")
 
 
 def test_an_async_client_outlives_its_event_loop(keys: Path) -> None:

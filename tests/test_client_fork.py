@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PAGE_ACCOUNT, free_port
+from conftest import PAGE_ACCOUNT, PAGE_ANSWER, free_port
 from https_server import HttpsServer, gives, https_server, waits
 
 # A program with a client: the parent asks, forks, and both ask. Each line on stdout is an answer.
@@ -38,6 +38,45 @@ if child == 0:
     os._exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+
+
+# A program whose signer is at work when it forks, and one of whose transports cannot stand a fork.
+SLOW = f"""
+import logging, os, sys, threading, time
+from alikassa import Client, Incoming
+logging.disable()
+
+class Slow:
+    blocks = True
+    def sign(self, data, /):
+        time.sleep(0.3)
+        return b"signature"
+
+class Canned:
+    def send(self, outgoing, deadline, /): return Incoming(200, {{}}, sys.argv[1].encode())
+    def close(self): pass
+
+class Fragile(Canned):
+    def after_fork(self): raise OSError
+
+clients = [Client({PAGE_ACCOUNT!r}, Slow(), transport=kind()) for kind in (Fragile, Canned, Canned)]
+threads = [threading.Thread(target=client.balance) for client in clients]
+for thread in threads: thread.start()
+time.sleep(0.1)
+child = os.fork()
+for client in clients: client.balance(timeout=2)
+if child == 0:
+    os._exit(7)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_signer_at_work_in_the_parent_does_not_keep_the_child() -> None:
+    """The child has it sign anew; a transport that fails at the fork hinders no other client."""
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW, PAGE_ANSWER.decode()], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (7, "")
 
 
 @pytest.fixture(scope="module")

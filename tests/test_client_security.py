@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import logging
 import pickle
 import re
@@ -314,6 +315,15 @@ def test_reprs_show_no_secret(keys: Path, secrets: list[str]) -> None:
         shown = f"{client!r} {client._core!r} {outgoing!r} {vars(client._core)!r} {vars(client)!r}"
     assert [secret for secret in secrets if secret in shown] == []
     assert PAGE_ACCOUNT in shown
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_a_client_is_neither_pickled_nor_copied(client: type[Client] | type[AsyncClient], keys: Path) -> None:
+    """Two of one would share connections; one in another process would need the key: it is said what to do instead."""
+    one = client(PAGE_ACCOUNT, keys, base_url="http://127.0.0.1:1")
+    for take in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="Make one where it is used"):
+            take(one)
 
 
 def test_a_secret_is_not_pickled(keys: Path) -> None:

@@ -133,6 +133,9 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("A client is neither pickled nor copied. Make one where it is used.")
+
     def __repr__(self) -> str:
         return f"AsyncClient({self._core!r})"
 

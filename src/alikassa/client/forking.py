@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from typing import Protocol
@@ -15,6 +16,7 @@ class Forked(Protocol):
     def after_fork(self) -> None: ...
 
 
+_log = logging.getLogger("alikassa")
 _followers: weakref.WeakSet[Forked] = weakref.WeakSet()
 
 
@@ -33,7 +35,10 @@ def start_afresh(one: object) -> None:
 def _tell_all() -> None:
     # Only the thread that forked lives on in the child, so nobody races.
     for one in list(_followers):
-        one.after_fork()
+        try:
+            one.after_fork()
+        except Exception:  # a transport of the program's own
+            _log.warning("a client was not made afresh after a fork", exc_info=True)
 
 
 if hasattr(os, "register_at_fork"):

@@ -136,5 +136,8 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("A client is neither pickled nor copied. Make one where it is used.")
+
     def __repr__(self) -> str:
         return f"Client({self._core!r})"
