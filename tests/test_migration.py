@@ -17,13 +17,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from alikassa.errors import ConflictError, InsufficientFundsError
-from alikassa.ledger import migrate
+from alikassa.ledger import migrate, snapshots
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Adjustment, PayoutCancel, PayoutPaid, Reversal
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Account, Bucket, Kind, PayoutState
 from alikassa.ledger.registry import Registry
-from alikassa.ledger.schema import lots, payouts
+from alikassa.ledger.schema import balance_snapshots, lots, payouts
 from alikassa.ledger.verify import verify
 from alikassa.money import BOUND, from_units
 
@@ -125,8 +125,9 @@ def _open(writer: Writer, account: uuid.UUID, booked: Sequence[tuple[str, int]])
 
 
 @pytest.fixture
-async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
-    """Made by the first revision, and brought up to date."""
+async def database(database_url: str, anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """Made by the first revision, and brought up to date. Snapshots of balances are closer together than in life."""
+    monkeypatch.setattr(snapshots, "EVERY", 4)
     old = Database.attach(database_url)
     async with old.write() as connection:
         await connection.run_sync(make_old)
@@ -170,6 +171,17 @@ async def test_what_was_held_is_one_lot_a_bucket(database: Database) -> None:
             ("adj-12", 12, True, "pending", 15),
             ("adj-1", 8, True, "pending", 1),
             ("adj-1", 0, True, "cancelled", 2),
+        ]
+
+
+async def test_the_past_has_its_snapshots(database: Database) -> None:
+    """What the accounts stood at after every fourth of their entries, and when that was recorded."""
+    async with database.read() as connection:
+        found = await connection.execute(sa.select(balance_snapshots).order_by(balance_snapshots.c.sequence))
+        assert [tuple(row)[1:] for row in found] == [
+            (MANY, 4, START + timedelta(hours=3), 75, 50, 0, 0),
+            (MANY, 8, START + timedelta(hours=7), 75, 20, 0, 0),
+            (MANY, 12, START + timedelta(hours=11), 75, 20, 0, 70),
         ]
 
 

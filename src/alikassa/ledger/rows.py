@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("ACCOUNT", "DISCREPANCY", "ENTRY", "LOT", "PAYOUT", "POLICY", "POSTING"),
-    *("account", "discrepancy", "entry", "identified", "lot", "payout", "place", "policy"),
+    *("account", "discrepancy", "entry", "identified", "lot", "moment", "payout", "place", "policy"),
 ]
 
 _PLACES: dict[str, Bucket | SystemAccount] = {str(one): one for one in (*Bucket, *SystemAccount)}
@@ -45,12 +45,13 @@ def _uuid(value: Any) -> uuid.UUID:
     return uuid.UUID(value) if isinstance(value, str) else uuid.UUID(int=value.int)
 
 
-def _moment(value: Any) -> datetime:
+def moment(value: Any) -> datetime:
+    """A time as a driver gives it."""
     return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).astimezone(UTC)
 
 
 def _moment_or_none(value: Any) -> datetime | None:
-    return None if value is None else _moment(value)
+    return None if value is None else moment(value)
 
 
 ACCOUNT = (
@@ -67,7 +68,7 @@ def account(row: Sequence[Any]) -> Account:
         buckets=dict(zip(BUCKETS, map(units, row[3:7]), strict=True)),
         sequence=row[7],
         recorded_at=_moment_or_none(row[8]),
-        opened_at=_moment(row[9]),
+        opened_at=moment(row[9]),
         head=row[10],
         state=AccountState(row[11]),
         policy=row[12],
@@ -101,8 +102,8 @@ def entry(row: Sequence[Any], lines: Iterable[Sequence[Any]]) -> JournalEntry:
         content=row[7],
         subject=row[8],
         detail=row[9],
-        effective_at=_moment(row[10]),
-        recorded_at=_moment(row[11]),
+        effective_at=moment(row[10]),
+        recorded_at=moment(row[11]),
         postings=tuple(
             Posting(_PLACES[line[2]], units(line[3]), None if line[4] is None else LotKey(line[4], line[5]))
             for line in lines
@@ -141,10 +142,10 @@ def payout(row: Sequence[Any]) -> tuple[uuid.UUID, Payout]:
         amount=units(row[4]),
         fee=units(row[5]),
         by_hand=bool(row[6]),
-        created_at=_moment(row[7]),
+        created_at=moment(row[7]),
         state=PayoutState(row[8]),
         state_sequence=row[9],
-        state_at=_moment(row[10]),
+        state_at=moment(row[10]),
     )
 
 
@@ -157,8 +158,8 @@ def discrepancy(row: Sequence[Any]) -> Discrepancy:
         payout=row[1],
         state=PayoutState(row[2]),
         claimed=PayoutState(row[3]),
-        opened_at=_moment(row[4]),
-        last_at=_moment(row[5]),
+        opened_at=moment(row[4]),
+        last_at=moment(row[5]),
         times=row[6],
         closed_sequence=row[7],
     )

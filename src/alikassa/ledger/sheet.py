@@ -29,6 +29,7 @@ from alikassa.ledger.model import (
     SystemAccount,
 )
 from alikassa.ledger.policy import NO_POLICY, Policy
+from alikassa.ledger.snapshots import Snapshot, is_taken_after
 from alikassa.money import from_units, within_bounds
 
 __all__ = ["Draft", "Sheet"]
@@ -99,6 +100,7 @@ class Sheet:
         self.new_payouts: set[str] = set()
         self.changed_payouts: set[str] = set()
         self.new_policies: list[tuple[int, Policy, int]] = []
+        self.new_snapshots: list[Snapshot] = []
         #: Changed or new, open or settled, by payout, claim and time of opening; and which of them are known.
         self.discrepancies_seen: dict[tuple[str, PayoutState, datetime], Discrepancy] = {}
         self.discrepancies_loaded: set[tuple[str, PayoutState, datetime]] = set()
@@ -246,11 +248,17 @@ class Sheet:
                 self._settle(payout.reference, entry.sequence)
         self.new_entries.append(entry)
         self.add_entry(entry)
+        self._take_snapshot()
         # At or before the first due time of any open lot; drawn lots may leave it too early.
         times = [lot.due_at for lot in lots.values() if lot.remaining and lot.due_at is not None]
         times += [self.account.next_due_at] if self.account.next_due_at is not None else []
         self._set_next_due(min(times, default=None))
         return entry
+
+    def _take_snapshot(self) -> None:
+        account = self.account
+        if account.recorded_at is not None and is_taken_after(account.sequence):
+            self.new_snapshots.append(Snapshot(account.sequence, account.recorded_at, account.buckets))
 
     def _moved(self, entry: JournalEntry, draft: Draft) -> tuple[dict[Bucket, int], dict[LotKey, Lot]]:
         """The buckets and lots after the entry. What is asserted here holds in the books, whatever the rules say."""

@@ -8,7 +8,16 @@ from alikassa.errors import InvariantError
 from alikassa.ledger.bulk import columns_of, insert_rows, update_rows
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import BUCKETS
-from alikassa.ledger.schema import accounts, discrepancies, journal_entries, lots, payouts, policies, postings
+from alikassa.ledger.schema import (
+    accounts,
+    balance_snapshots,
+    discrepancies,
+    journal_entries,
+    lots,
+    payouts,
+    policies,
+    postings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,6 +51,9 @@ _PAYOUT_CHANGES = columns_of(
     payouts, "lane", "account_id", "reference", "amount", "state", "state_sequence", "state_at"
 )
 _POLICIES = columns_of(policies)
+_SNAPSHOTS = columns_of(
+    balance_snapshots, "lane", "account_id", "sequence", "recorded_at", *(bucket.value for bucket in BUCKETS)
+)
 _DISCREPANCIES = columns_of(discrepancies)
 _DISCREPANCY_CHANGES = columns_of(
     discrepancies,
@@ -62,6 +74,7 @@ async def write(connection: AsyncConnection, sheets: Iterable[Sheet]) -> None:
     await insert_rows(connection, _ENTRIES, [row for sheet in changed for row in _entries(sheet)])
     await insert_rows(connection, _POSTINGS, [row for sheet in changed for row in _postings(sheet)])
     await insert_rows(connection, _POLICIES, [row for sheet in changed for row in _policies(sheet)])
+    await insert_rows(connection, _SNAPSHOTS, [row for sheet in changed for row in _snapshots(sheet)])
     await insert_rows(connection, _LOTS, [row for sheet in changed for row in _lots(sheet)])
     await insert_rows(connection, _PAYOUTS, [row for sheet in changed for row in _payouts(sheet)])
     await _update(connection, _LOT_CHANGES, 4, [row for sheet in changed for row in _lot_changes(sheet)])
@@ -142,6 +155,12 @@ def _policies(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
             *(policy.hold_days, policy.reserve_percent, policy.reserve_days, policy.reserve_base.value),
             *(policy.time_zone, policy.clock_start.value),
         )
+
+
+def _snapshots(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
+    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
+    for one in sheet.new_snapshots:
+        yield (lane, account, one.sequence, one.recorded_at, *one.buckets.values())
 
 
 async def _write_discrepancies(connection: AsyncConnection, changed: Sequence[Sheet]) -> None:

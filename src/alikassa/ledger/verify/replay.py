@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from alikassa.clock import moment_text
 from alikassa.ledger.chain import entry_hash, genesis, lot_terms, payout_terms, policy_terms
 from alikassa.ledger.model import BUCKETS, HELD, AccountState, Bucket, Kind, SystemAccount
+from alikassa.ledger.snapshots import is_taken_after
 from alikassa.ledger.verify.held_lots import BUCKETS_OF_LOTS, HeldLots, LotRow
 from alikassa.ledger.verify.held_payouts import HeldPayouts
 from alikassa.money import from_units
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.model import Account, Discrepancy, JournalEntry, Payout
     from alikassa.ledger.policy import Policy
+    from alikassa.ledger.snapshots import Snapshot
     from alikassa.ledger.verify.problems import Problems
 
 __all__ = ["Found", "PolicyRow", "Replay"]
@@ -89,6 +91,19 @@ class Replay:
                 self.system[posting.bucket] = self.system.get(posting.bucket, 0) + posting.amount
         self.lots.book(found.entry, found.lots, self._closed_until)
         self.payouts.book(found.entry, found.payouts)
+
+    def check_snapshots(self, found: Sequence[Snapshot]) -> None:
+        """Those that there are of the entry that was booked last: one after every so many entries, and true."""
+        if len(found) != is_taken_after(self.sequence):
+            said = "There is a snapshot of" if found else "The snapshot is missing of"
+            self._complain(self.sequence, f"{said} what the account stood at after it.")
+        for one in found:
+            if one.recorded_at != self._recorded_at:
+                self._complain(self.sequence, f"Its snapshot says that it was recorded {moment_text(one.recorded_at)}.")
+            for bucket in BUCKETS:
+                said, is_so = from_units(one.buckets[bucket]), from_units(self._buckets[bucket])
+                if said != is_so:
+                    self._complain(self.sequence, f"After it {bucket} is {is_so}, and its snapshot says {said}.")
 
     def _check_place(self, found: Found) -> None:
         entry = found.entry

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from alikassa.ledger import rows
 from alikassa.ledger.bulk import units
-from alikassa.ledger.model import LotKey, Posting
+from alikassa.ledger.model import BUCKETS, LotKey, Posting
+from alikassa.ledger.snapshots import Snapshot
 from alikassa.ledger.verify.held_lots import LotRow
 from alikassa.ledger.verify.replay import PolicyRow
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.model import Account, JournalEntry, Payout
 
-__all__ = ["account", "entry", "lot", "payout", "policy", "posting"]
+__all__ = ["account", "entry", "lot", "payout", "policy", "posting", "snapshot"]
 
 
 def account(row: Sequence[Any]) -> tuple[Account, int]:
@@ -46,3 +47,8 @@ def payout(row: Sequence[Any]) -> Payout:
 def policy(row: Sequence[Any]) -> PolicyRow:
     _, version, policy = rows.policy(row)
     return PolicyRow(version, row[-1], policy)
+
+
+def snapshot(row: Sequence[Any]) -> Snapshot:
+    sequence, recorded_at, *amounts = row
+    return Snapshot(sequence, rows.moment(recorded_at), dict(zip(BUCKETS, map(units, amounts), strict=True)))

@@ -15,8 +15,10 @@ from alikassa.errors import NotFoundError
 from alikassa.ledger import rows
 from alikassa.ledger.bulk import columns_of, find_rows
 from alikassa.ledger.ids import lane_of
+from alikassa.ledger.model import BUCKETS
 from alikassa.ledger.schema import (
     accounts,
+    balance_snapshots,
     closed_periods,
     discrepancies,
     journal_entries,
@@ -114,6 +116,9 @@ class _Verification:
         self._postings = self._pages(postings, made, f"{rows.POSTING}, t.line", shapes.posting)
         self._lots = self._pages(lots, made, f"{rows.LOT}, t.open", shapes.lot)
         self._payouts = self._pages(payouts, made, rows.PAYOUT, shapes.payout)
+        self._snapshots = self._pages(
+            balance_snapshots, made[:3], f"t.sequence, t.recorded_at, t.{', t.'.join(BUCKETS)}", shapes.snapshot
+        )
         version = (*made[:2], "version")
         self._policies = self._pages(policies, version, f"{rows.POLICY}, t.sequence", shapes.policy)
         self._discrepancies = self._pages(
@@ -134,8 +139,15 @@ class _Verification:
             await self._verify(account, lane, ends)
         if self._account is not None and not self._accounts.count:
             raise NotFoundError(f"There is no account {self._account}.", remedy="List them: alikassa account list")
-        parts = (self._entries, self._postings, self._lots, self._payouts, self._policies, self._discrepancies)
-        for part in parts:
+        for part in (
+            self._entries,
+            self._postings,
+            self._lots,
+            self._payouts,
+            self._snapshots,
+            self._policies,
+            self._discrepancies,
+        ):
             await part.drain()
         await self._check_references()
         for account_id, known in self._heads.items():
@@ -189,6 +201,7 @@ class _Verification:
             replay.lots.revive(await self._find_lots(here, unknown))
         numbers = [number for number, _ in found]
         replay.book(Found(entry, lines, numbers, await self._lots.take(key), await self._payouts.take(key)))
+        replay.check_snapshots(await self._snapshots.take(key))
 
     async def _find_lots(self, here: tuple[int, str], keys: Sequence[LotKey]) -> list[LotRow]:
         wanted = [(*here, *key) for key in keys]

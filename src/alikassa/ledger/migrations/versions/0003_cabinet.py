@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from alikassa.ledger.migrations.past_snapshots import take_past_snapshots
 from alikassa.ledger.types import Amount, Moment, Uuid
 
 revision = "0003"
@@ -42,6 +43,7 @@ def _make_snapshots() -> None:
     op.create_index(
         "balance_snapshots_lane_account_id_recorded_at_idx", "balance_snapshots", ["lane", "account_id", "recorded_at"]
     )
+    take_past_snapshots(op.get_bind())
 
 
 def _make_people() -> None:
