@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -13,8 +15,10 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
+from rich.console import Console
 
 from alikassa import AsyncClient
+from alikassa.cli.watch import recall
 from alikassa.errors import ConfigurationError
 from alikassa.monitor.decisions import Alert, AlertKind
 from alikassa.monitor.history import History, HistoryError
@@ -23,7 +27,8 @@ from alikassa.monitor.monitor import run_monitor
 from alikassa.monitor.outbox import MOST_ATTEMPTS, Outbox
 from alikassa.monitor.poller import look, poll, wait_after
 from alikassa.monitor.rules import Rules
-from alikassa.monitor.snapshots import Figures, Snapshot
+from alikassa.monitor.screen import Board
+from alikassa.monitor.snapshots import Failure, FailureKind, Figures, Snapshot
 from alikassa.profiles import Profile
 from conftest import Shop
 from wire_server import ok, respond, wire_server
@@ -60,6 +65,27 @@ def test_a_clock_that_is_set_back_silences_nobody(history: History) -> None:
     assert dog.see("500", -timedelta(days=1)) == []
     assert dog.see("50") == [AlertKind.FIRED]
     assert dog.see("500") == [AlertKind.OVER]
+
+
+def test_a_start_shows_what_went_before(history: History, sqlite_shop: Shop) -> None:
+    """The last answer with its age, though later looks have failed, and the alert that is on; another profile's, or
+    one whose rule is gone, is not shown."""
+    dog = Watchdog(history, LOW, {"name": "gone", "when": "below", "amount": "100"})
+    dog.see("50")
+    for minute in range(1, 20):
+        failure = Failure(FailureKind.NETWORK, "no way")
+        history.add(Snapshot("shop", "account", dog.now + timedelta(minutes=minute), 0.1, failure=failure))
+    board = Board(["shop"], timedelta(minutes=1))
+    profile = msgspec.structs.replace(profile_of(sqlite_shop, ""), account="account")
+    recall(board, history, {"shop": profile}, msgspec.convert({"rule": [LOW]}, Rules))
+    console = Console(file=io.StringIO(), width=120)
+    with console.capture() as capture:
+        console.print(board.draw(dog.now + timedelta(hours=3), 120))
+    text = capture.get()
+    assert re.search(r"shop +RUB +50 .* 3 h", text)
+    assert "shop: no answer for 3 h: no way" in text
+    assert "3 h ago: alikassa shop: low began" in text
+    assert "gone began" not in text
 
 
 def test_a_clock_that_was_ahead_costs_little(history: History) -> None:
@@ -129,15 +155,17 @@ def test_an_end_is_not_told_before_its_beginning(history: History) -> None:
 
 
 def test_alerts_for_channels_that_are_gone_do_not_stand_in_the_way(history: History) -> None:
-    """Hundreds that nobody takes any more: the new channel's alert is found."""
+    """Those that nobody takes any more wait; the new channel gets its own."""
     old = Watchdog(history, channels=("old",))
-    for _ in range(150):
+    for _ in range(5):
         old.see("50")
         old.see("500")
     new = Watchdog(history, channels=("new",))
     new.now = old.now
     new.see("50")
-    assert new.outbox.claim("new") is not None
+    due = new.outbox.claim("new")
+    assert due is not None
+    assert due.alert.at == new.now
 
 
 def test_a_history_of_the_first_version_is_taken_over(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from alikassa.cli.output import message, print_json
 from alikassa.errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
     from datetime import timedelta
 
+    from alikassa.monitor.history import History
     from alikassa.monitor.listener import Listener
     from alikassa.monitor.rules import Rules
     from alikassa.monitor.screen import Board
@@ -29,6 +30,7 @@ __all__ = [
     "add_to",
     "checked_rules",
     "chosen_profiles",
+    "recall",
     "run",
     "span",
 ]
@@ -74,7 +76,7 @@ def watch(
     """
     from alikassa.monitor.history import History, default_history
     from alikassa.monitor.monitor import run_monitor
-    from alikassa.monitor.screen import KEPT, Board
+    from alikassa.monitor.screen import Board
 
     if not (ndjson or once or sys.stdout.isatty()):
         raise InvalidInputError("The live table needs a terminal.", remedy="Give --ndjson, or --once for one table.")
@@ -88,13 +90,7 @@ def watch(
     kept = span(keep)
     loaded = None if rules is None else checked_rules(rules, kept)
     with History(history or default_history()) as opened:
-        # What was seen before this start has its age beside it, too.
-        for name, profile in known.items():
-            for snapshot in opened.last(name, profile.account, KEPT):
-                board.tell(snapshot)
-        for rule, name, since in opened.alerts_on():
-            if loaded is not None and rule in [one.name for one in loaded.of(name)] and name in known:
-                board.note(f"alikassa {name}: {rule} began", since)
+        recall(board, opened, known, loaded)
         watching = run_monitor(known, pause, kept, opened, loaded, listener, once=once)
         if ndjson or once:
             run(watching)
@@ -104,6 +100,18 @@ def watch(
         _print(board)
     if failed:
         sys.exit(min(_EXIT_CODES.get(kind.value, 6) for kind in failed))
+
+
+def recall(board: Board, history: History, profiles: Mapping[str, Profile], rules: Rules | None) -> None:
+    """Draw what was seen before this start, with its age, and the alerts that are on: they are not told again."""
+    from alikassa.monitor.screen import KEPT
+
+    for name, profile in profiles.items():
+        for snapshot in history.last(name, profile.account, KEPT):
+            board.tell(snapshot)
+    for rule, name, since in history.alerts_on():
+        if rules is not None and name in profiles and rule in [one.name for one in rules.of(name)]:
+            board.note(f"alikassa {name}: {rule} began", since)
 
 
 #: By the kind of failure; any other is 6.
