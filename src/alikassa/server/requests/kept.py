@@ -63,9 +63,9 @@ def malformed(fields: Iterable[str]) -> str:
 class KeptRequest:
     """One request in full, as it will be a row.
 
-    `account` is the uuid that it named, "" for none; whether there is such an account is found out when it is
-    written. `others` like it were only counted. Until `waits_until`, by the monotonic clock, its reason may still
-    be found.
+    `account` is the uuid that it named; whether there is such an account is found out when it is written. It is ""
+    when it named none, and when it is known already that there is none. `others` like it were only counted. Until
+    `waits_until`, by the monotonic clock, its reason may still be found.
     """
 
     __slots__ = (
@@ -73,9 +73,11 @@ class KeptRequest:
         *("reason", "status", "user_agent", "verified", "waits_until"),
     )
 
-    def __init__(self, ended: Ended, outcome: Outcome, status: int, reason: str, verified: Verified | None) -> None:
+    def __init__(
+        self, account: str, ended: Ended, outcome: Outcome, status: int, reason: str, verified: Verified | None
+    ) -> None:
         self.at: datetime = now()
-        self.account = ended.account
+        self.account = account
         self.verified = verified is not None
         self.outcome = outcome
         self.status = status

@@ -70,11 +70,6 @@ class Gathered(NamedTuple):
     counted: dict[Key, int]
     uses: dict[Use, datetime]
 
-    @property
-    def size(self) -> int:
-        """How many requests the rows stand for."""
-        return sum(1 + row.others for row in self.rows)
-
 
 class Recorder:
     """One worker's requests since they were last taken.
@@ -98,76 +93,59 @@ class Recorder:
         """Answered with the balance."""
         self._use(verified)
         key = Key(ended.account, Outcome.OK, verified=True)
-        tally = self._tally(key)
-        if self._add(tally, ended, Outcome.OK, 200, "", verified) is None and tally is self._tallies.get(key):
+        if self._add(key, ended, 200, "", verified) is None and key in self._tallies:
+            tally = self.counted[ended.account] = self._tallies[key]
             tally.known = verified
-            self.counted[ended.account] = tally
 
     def malformed(self, ended: Ended, fields: Iterable[str], verified: Verified | None = None) -> None:
         """Refused for what these fields are in themselves; with `verified` it was signed all the same."""
         if verified is not None:
             self._use(verified)
-        self.ended(ended, Outcome.MALFORMED, 400, malformed(fields), verified)
+        self._add(Key(ended.account, Outcome.MALFORMED, verified is not None), ended, 400, malformed(fields), verified)
 
     def refused(self, ended: Ended, *, stranger: bool) -> KeptRequest | None:
-        """Refused at the signature. What is kept of it waits for its reason.
+        """Refused at the signature. What is kept of it waits for its reason; None when it is only counted.
 
         A `stranger` named no account that there is: all of these are counted together. To be told after the answer,
         since what is done here differs, and the difference must not show in its time.
         """
-        account = "" if stranger else ended.account
-        reason = Reason.UNKNOWN_ACCOUNT.value if stranger else ""
-        kept = self._add(
-            self._tally(Key(account, Outcome.REFUSED, verified=False)), ended, Outcome.REFUSED, 400, reason
-        )
+        key = Key("" if stranger else ended.account, Outcome.REFUSED, verified=False)
+        kept = self._add(key, ended, 400, Reason.UNKNOWN_ACCOUNT.value if stranger else "")
         if kept is not None:
-            kept.account = account
             kept.waits_until = time.monotonic() + REASON_SECONDS
         return kept
 
-    def ended(
-        self, ended: Ended, outcome: Outcome, status: int, reason: str = "", verified: Verified | None = None
-    ) -> KeptRequest | None:
-        """Any request, with what became of it. What is kept of it, None when it is only counted."""
-        tally = self._tally(Key(ended.account, outcome, verified is not None))
-        return self._add(tally, ended, outcome, status, reason, verified)
-
-    def _tally(self, key: Key) -> Tally:
-        tally = self._tallies.get(key)
-        if tally is None:
-            if key.verified:
-                if len(self._tallies) - self._strangers >= MOST_TALLIES:
-                    return _FULL
-            elif key.account:
-                # Anybody can make up accounts; past the bound they are one.
-                if self._strangers >= MOST_STRANGERS:
-                    return self._tally(key._replace(account=""))
-                self._strangers += 1
-            else:
-                self._strangers += 1
-            tally = self._tallies[key] = Tally()
-        return tally
+    def ended(self, ended: Ended, outcome: Outcome, status: int, reason: str = "") -> None:
+        """Any other, before its signature was looked at."""
+        self._add(Key(ended.account, outcome, verified=False), ended, status, reason)
 
     def _add(
-        self,
-        tally: Tally,
-        ended: Ended,
-        outcome: Outcome,
-        status: int,
-        reason: str,
-        verified: Verified | None = None,
+        self, key: Key, ended: Ended, status: int, reason: str, verified: Verified | None = None
     ) -> KeptRequest | None:
-        if tally is _FULL:
-            self.lost += 1
-            return None
-        rows = self._rows[verified is not None]
+        tally = self._tallies.get(key)
+        if tally is None:
+            if not self._is_room(key):
+                if key.verified:
+                    self.lost += 1
+                    return None
+                # Anybody can make up accounts; past the bound they are one.
+                return self._add(key._replace(account=""), ended, status, reason)
+            tally = self._tallies[key] = Tally()
+            self._strangers += not key.verified
+        rows = self._rows[key.verified]
         if tally.kept >= MOST_ALIKE or len(rows) >= (MOST_KEPT // 2 if tally.kept else MOST_KEPT):
             tally.more += 1
             return None
         tally.kept += 1
-        kept = tally.last = KeptRequest(ended, outcome, status, reason, verified)
+        kept = tally.last = KeptRequest(key.account, ended, key.outcome, status, reason, verified)
         rows.append(kept)
         return kept
+
+    def _is_room(self, key: Key) -> bool:
+        """Whether this one can be told apart from others. Those that name no account always are: they are few."""
+        if key.verified:
+            return len(self._tallies) - self._strangers < MOST_TALLIES
+        return not key.account or self._strangers < MOST_STRANGERS
 
     def _use(self, verified: Verified) -> None:
         use = Use(*verified)
@@ -214,7 +192,3 @@ class Recorder:
             self._carried[key] = self._carried.get(key, 0) + count
         else:
             self.lost += count
-
-
-# Stands for all that are too many.
-_FULL = Tally()

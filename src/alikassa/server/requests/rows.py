@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from alikassa.server.requests.kept import KeptRequest
-    from alikassa.server.requests.recorder import Gathered, Key, Use
+    from alikassa.server.requests.recorder import Key, Use
 
 __all__ = ["MOST_OTHERS", "MOST_VERIFIED", "Ring", "prune", "write_requests", "write_uses"]
 
@@ -48,17 +48,18 @@ class Ring(NamedTuple):
         return MOST_VERIFIED if self.verified or self.account == _NOBODY else MOST_OTHERS
 
 
-async def write_requests(connection: AsyncConnection, gathered: Gathered) -> tuple[dict[Ring, int], dict[Key, int]]:
+async def write_requests(
+    connection: AsyncConnection, kept: Sequence[KeptRequest], counted: Mapping[Key, int]
+) -> tuple[dict[Ring, int], dict[Key, int]]:
     """How many rows each ring got, and the counts that found no row to stand on."""
     there = await _existing(
-        connection,
-        [row.account for row in gathered.rows if not row.verified] + [key.account for key in gathered.counted],
+        connection, [row.account for row in kept if not row.verified] + [key.account for key in counted]
     )
     # The last row of nobody's, by outcome: there the counts of all stand that named no account that there is.
-    strays = {row.outcome: row for row in gathered.rows if not row.verified and row.account not in there}
+    strays = {row.outcome: row for row in kept if not row.verified and row.account not in there}
     more: dict[KeptRequest, int] = {}
     left: dict[Key, int] = {}
-    for key, count in gathered.counted.items():
+    for key, count in counted.items():
         row = None if key.account in there else strays.get(key.outcome)
         if row is not None:
             more[row] = more.get(row, 0) + count
@@ -66,9 +67,9 @@ async def write_requests(connection: AsyncConnection, gathered: Gathered) -> tup
             key = key if key.account in there else key._replace(account="")
             left[key] = left.get(key, 0) + count
     rings: dict[Ring, int] = {}
-    for start in range(0, len(gathered.rows), _TOGETHER):
+    for start in range(0, len(kept), _TOGETHER):
         values = []
-        for row in gathered.rows[start : start + _TOGETHER]:
+        for row in kept[start : start + _TOGETHER]:
             ring = Ring(row.account if row.verified or row.account in there else _NOBODY, row.verified)
             rings[ring] = rings.get(ring, 0) + 1
             values.append(_values(ring, row, row.others + more.get(row, 0)))

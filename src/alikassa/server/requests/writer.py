@@ -30,6 +30,8 @@ _SLACK = 20
 # A database that stays away is told of once in so many seconds.
 _TELL_SECONDS = 10.0
 _MOST_REMEMBERED = 40_000
+# Rows of one transaction: whoever books waits for its lock.
+_MOST_TOGETHER = 500
 
 
 class RequestWriter:
@@ -80,7 +82,7 @@ class RequestWriter:
                 await self._write(gathered, uses)
                 self._problem = ""
             except Exception as error:
-                self._recorder.lost += gathered.size
+                self._recorder.lost += sum(1 + row.others for row in gathered.rows)
                 self._recorder.give_back(gathered.counted)
                 self._problem = str(error) if isinstance(error, DatabaseError) else type(error).__name__
                 if not isinstance(error, DatabaseError):  # a defect here must not end the log, or the worker
@@ -95,22 +97,31 @@ class RequestWriter:
         return {use: at for use, at in self._uses.items() if self._used.get(use, float("-inf")) <= before}
 
     async def _write(self, gathered: Gathered, uses: dict[Use, datetime]) -> None:
-        async with self._writer.transaction() as connection:
-            rings, left = await write_requests(connection, gathered)
-            full = [ring for ring, count in rings.items() if self._is_full(ring, count)]
-            await prune(connection, full)
-            await write_uses(connection, uses)
-        self._recorder.give_back(left)
+        """What is written is taken out of what was gathered, part by part."""
+        while gathered.rows or uses:
+            part = gathered.rows[:_MOST_TOGETHER]
+            async with self._writer.transaction() as connection:
+                rings, left = await write_requests(connection, part, gathered.counted)
+                full = [ring for ring, count in rings.items() if self._is_full(ring, count)]
+                await prune(connection, full)
+                await write_uses(connection, uses)
+            del gathered.rows[: len(part)]
+            gathered.counted.clear()
+            gathered.counted.update(left)
+            self._count_rows(rings, full)
+            for use in uses:
+                self._used[use] = time.monotonic()
+                del self._uses[use]
+            uses = {}
+        self._recorder.give_back(gathered.counted)
+
+    def _count_rows(self, rings: dict[Ring, int], pruned: list[Ring]) -> None:
         if len(self._unpruned) > _MOST_REMEMBERED:
             self._unpruned.clear()
         for ring, count in rings.items():
             self._unpruned[ring] = self._unpruned.get(ring, 0) + count
-        for ring in full:
+        for ring in pruned:
             self._unpruned[ring] = 0
-        for use, at in uses.items():
-            self._used[use] = time.monotonic()
-            if self._uses[use] == at:
-                del self._uses[use]
 
     def _is_full(self, ring: Ring, count: int) -> bool:
         """Whether it may have more than it should by now. One that was not met before may."""
