@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import uuid
 from concurrent.futures import Future
@@ -48,6 +49,7 @@ T = TypeVar("T")
 # A step that takes longer than this hangs, and says so.
 _STEP_SECONDS = 30.0
 _LONGEST_BODY_SECONDS = 3600.0
+_LAST_ANSWERS_SECONDS = 1.0
 
 
 class Sandbox:
@@ -85,6 +87,10 @@ class Sandbox:
         # Filled by `start`.
         self._files: Files
         self._stop: asyncio.Event
+        # Requests are let in; and none is being answered any more, which a reset waits for.
+        self._open: asyncio.Event
+        self._quiet: asyncio.Event
+        self._answering = 0
         self._database: Database
         self._application: SandboxApplication
         self._books: Books
@@ -229,11 +235,15 @@ class Sandbox:
 
     def run(self, step: Coroutine[Any, Any, T]) -> T:
         """Run this in the sandbox's own event loop, and wait for it."""
-        loop = self._loop
-        if loop is None or self._thread is threading.current_thread():
+        if self._thread is threading.current_thread():
             step.close()
             raise _not_running()
-        return asyncio.run_coroutine_threadsafe(step, loop).result(_STEP_SECONDS)
+        with self._lock:
+            loop = self._loop
+            if loop is None:
+                step.close()
+                raise _not_running()
+            return asyncio.run_coroutine_threadsafe(step, loop).result(_STEP_SECONDS)
 
     @property
     def registry(self) -> Registry:
@@ -277,7 +287,8 @@ class Sandbox:
             started.set_exception(error)
 
     async def _live(self, started: Future[None]) -> None:
-        self._stop = asyncio.Event()
+        self._stop, self._open, self._quiet = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._open.set()
         self._loop = asyncio.get_running_loop()
         tls = make_tls(self.folder) if self._tls else None
         server = HttpServer(self._answer)
@@ -294,7 +305,14 @@ class Sandbox:
             await self._close_books()
 
     async def _answer(self, request: Request, exchange: Exchange) -> None:
-        await self._application.answer(request, exchange)
+        await self._open.wait()
+        self._answering += 1
+        try:
+            await self._application.answer(request, exchange)
+        finally:
+            self._answering -= 1
+            if not self._answering:
+                self._quiet.set()
 
     async def _open_books(self) -> None:
         self._database = await self._files.database()
@@ -308,10 +326,19 @@ class Sandbox:
         await self._application.stop()  # and the database with it
 
     async def _renew(self) -> None:
-        await self._close_books()
-        self._files.forget()
-        self._forget()
-        await self._open_books()
+        """Who is being answered keeps the old books, unless a body stalls; who comes now waits for the new ones."""
+        self._open.clear()
+        self._quiet.clear()
+        try:
+            if self._answering:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._quiet.wait(), _LAST_ANSWERS_SECONDS)
+            await self._close_books()
+            self._files.forget()
+            self._forget()
+            await self._open_books()
+        finally:
+            self._open.set()
 
     def _forget(self) -> None:
         self._merchants.clear()
