@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from cabinet_server import Visitor
 from command_line import CONFIGURATION, USAGE
 from conftest import ALIKASSA, PAGE_ANSWER, Server, Shop, free_port, run_cli
 from raw_http import ask, balance_headers, request
@@ -32,7 +33,7 @@ class Running:
     stderr: Path
 
     def wait_for(self, ready: Callable[[], bool]) -> None:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not ready():
             assert time.monotonic() < until, self.stderr.read_text()
             assert self.process.poll() is None, self.stderr.read_text()
@@ -192,6 +193,21 @@ def test_kept_demo_answers_until_ctrl_c(tmp_path: Path) -> None:
         assert kept.process.poll() is None
         assert kept.healthy()
         assert kept.stop(signal.SIGINT) == 0
+
+
+def test_kept_demo_prints_a_login_for_the_cabinet(tmp_path: Path) -> None:
+    """`alikassa demo --keep` ends by printing a link and two logins, and they open the cabinet."""
+    with running(tmp_path, "demo", "--keep") as kept:
+        kept.wait_for(lambda: b"login operator" in kept.stderr.read_bytes())
+        told = kept.stderr.read_text()
+        link = re.search(r"(http://localhost:[0-9]+)/cabinet/", told)
+        assert link is not None
+        for login, first in (("shop", "/cabinet/accounts"), ("operator", "/cabinet/operator")):
+            password = re.search(rf"login {login}, +password (\S+)", told)
+            assert password is not None
+            visitor = Visitor(link[1])
+            assert visitor.log_in(login, password[1]).status_code == 303
+            assert visitor.get("/cabinet/").headers["location"] == first
 
 
 def test_kept_demo_leaves_nothing_when_it_is_ended(tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the server running until Ctrl-C.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Leave the server running until Ctrl-C, with the cabinet, and a login for it."),
+    ] = False,
     port: Annotated[int, typer.Option("--port", help="Port of the server; 0 takes a free one.")] = 0,
 ) -> None:
     """Book two shops' months, start a server, and ask it for both balances with signed requests.
@@ -58,7 +61,8 @@ def demo(
         booked = on_database(database, _book)
         message(f"     {booked} commands booked; what was held and fell due has come back by itself")
         message("3. The server")
-        server = _start(database, port, folder / "server.log")
+        password = on_database(database, _add_users) if keep else ""
+        server = _start(database, port, folder / "server.log", operator=keep)
         try:
             url = _wait_for_url(server, folder / "server.log")
             message(f"     answers on {url}")
@@ -72,8 +76,16 @@ def demo(
             if keep:
                 message(f"\nThe server keeps running on {url}. Ask it yourself:")
                 message(f"  alikassa balance --account {LIVE} --keys {folder}/payout --base-url {url}")
+                cabinet = _wait_for_url(server, folder / "server.log", "operator serving", "/operator/healthz")
+                message(
+                    f"The cabinet, for a browser on this machine: {cabinet.replace('127.0.0.1', 'localhost')}/cabinet/"
+                )
+                message(f"  as the merchant: login shop,     password {password}")
+                message(f"  as the operator: login operator, password {password}")
                 message("Ctrl-C stops it and removes the folder.")
                 server.wait()
+            else:
+                message("\nalikassa demo --keep leaves the server running, and shows all of this in a browser.")
         except KeyboardInterrupt:
             message("Stopped.")
         finally:
@@ -98,6 +110,29 @@ async def _make_books(database: Database, keys: Path) -> None:
     await registry.open_account(merchant.id, "RUB", parse_uuid(PAGE, "an account"))
     story.go_to(live_start(now))
     await registry.open_account(merchant.id, "RUB", parse_uuid(LIVE, "an account"))
+
+
+async def _add_users(database: Database) -> str:
+    """The merchant's owner and an operator; the password that both have."""
+    import secrets
+
+    from alikassa.cabinet.passwords import Passwords
+    from alikassa.cabinet.users import Role, Users
+    from alikassa.ledger.registry import Registry
+
+    password = secrets.token_urlsafe(12)
+    hash_ = await Passwords().hash(password)
+    merchant = (await Registry(database).merchants())[0]
+    await Users(database).add("shop", Role.OWNER, hash_, merchant=merchant.id, language=_language())
+    await Users(database).add("operator", Role.OPERATOR, hash_, language=_language())
+    return password
+
+
+def _language() -> str:
+    """Of the pages: this terminal's."""
+    import os
+
+    return "ru" if (os.environ.get("LC_ALL") or os.environ.get("LANG") or "").startswith("ru") else "en"
 
 
 async def _book(database: Database) -> int:
@@ -128,21 +163,22 @@ def _ask_the_books(database: str) -> None:
     print_statement(found)
 
 
-def _start(database: str, port: int, log: Path) -> subprocess.Popen[bytes]:
+def _start(database: str, port: int, log: Path, *, operator: bool) -> subprocess.Popen[bytes]:
     import subprocess
 
-    command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--port", str(port), "--no-operator"]
+    beside = ["--operator-port", "0"] if operator else ["--no-operator"]
+    command = [sys.executable, "-m", "alikassa", "serve", "--database", database, "--port", str(port), *beside]
     with log.open("wb") as file:
         return subprocess.Popen([*command, "--shutdown-seconds", "3"], stderr=file)  # noqa: S603 - our own command
 
 
-def _wait_for_url(server: subprocess.Popen[bytes], log: Path) -> str:
+def _wait_for_url(server: subprocess.Popen[bytes], log: Path, event: str = "serving", healthy: str = "/healthz") -> str:
     import http.client
 
     from alikassa.errors import ServerError
 
     for text in _lines(server, log):
-        if '"event": "serving"' in text:
+        if f'"event": "{event}"' in text:
             url = str(json.loads(text)["url"])
             break
     else:
@@ -151,7 +187,7 @@ def _wait_for_url(server: subprocess.Popen[bytes], log: Path) -> str:
     while time.monotonic() < until:
         try:
             connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-            connection.request("GET", "/healthz")
+            connection.request("GET", healthy)
             if connection.getresponse().status == 200:
                 return url
         except OSError:
