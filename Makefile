@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-long check reference try bench ci lock clean
+.PHONY: setup demo test test-long check reference catalogue try bench ci lock clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,10 @@ try: setup
 # Writes docs/cli.md anew from the commands.
 reference: setup
 	@$(BIN)/python tools/cli_reference.py
+
+# Adds new words of the cabinet to its Russian catalogue, and says which lack a translation.
+catalogue: setup
+	@$(BIN)/python tools/catalogue.py
 
 bench: setup
 	@$(BIN)/python bench/run.py

@@ -80,8 +80,10 @@ class Formats:
         return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, exact, shown)
 
     def day(self, day: date) -> Markup:
-        shown = format_date(day, "d MMM y", locale=self._locale)
-        return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), shown)
+        return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), self.day_text(day))
+
+    def day_text(self, day: date) -> str:
+        return str(format_date(day, "d MMM y", locale=self._locale))
 
     def short_day(self, day: date) -> str:
         return str(format_date(day, "d MMM", locale=self._locale))
