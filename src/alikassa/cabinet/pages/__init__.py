@@ -1,7 +1,15 @@
 """The pages, one module for each room of the cabinet."""
 
-from alikassa.cabinet.pages import accounts, keys, login, profile, statement
+from alikassa.cabinet.pages import accounts, chart, keys, login, profile, statement, tryit
 
 __all__ = ["ROUTES"]
 
-ROUTES = [*login.ROUTES, *accounts.ROUTES, *statement.ROUTES, *profile.ROUTES, *keys.ROUTES]
+ROUTES = [
+    *login.ROUTES,
+    *accounts.ROUTES,
+    *chart.ROUTES,
+    *statement.ROUTES,
+    *profile.ROUTES,
+    *keys.ROUTES,
+    *tryit.ROUTES,
+]

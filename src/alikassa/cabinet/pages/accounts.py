@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alikassa.cabinet.charts import sparkline
 from alikassa.cabinet.formats import zone_of
 from alikassa.cabinet.routing import page
 from alikassa.ledger.questions.accounts import find_accounts
+from alikassa.ledger.questions.daily import daily_balances_of
 from alikassa.ledger.questions.explain import explain
 from alikassa.ledger.questions.policies import find_policies
 from alikassa.ledger.questions.schedule import schedule
@@ -40,7 +42,9 @@ async def _accounts(visit: Visit) -> Response[Any]:
     after = _uuid_or_none(visit.request.query_params.get("after", ""))
     found = await find_accounts(database, visit.user.merchant, after=after, limit=_LISTED + 1)
     more, found = len(found) > _LISTED, found[:_LISTED]
-    return visit.page("accounts.html", accounts=found, sparks={}, next=found[-1].id if more else None)
+    daily = await daily_balances_of(database, [one.id for one in found], days=_SPARK_DAYS)
+    sparks = {account: sparkline([one.balance for one in days]) for account, days in daily.items() if days[-1].sequence}
+    return visit.page("accounts.html", accounts=found, sparks=sparks, next=found[-1].id if more else None)
 
 
 class _Later(msgspec.Struct):
