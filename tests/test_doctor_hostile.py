@@ -81,7 +81,7 @@ def test_what_is_no_file_is_told(archive: Path, name: str, change: Break, code: 
     change(archive / name)
     begun = time.monotonic()
     findings = found(archive, offline=True)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     told = [finding for finding in findings if finding.code == code]
     level = Level.WARNING if name == "public.pem" else Level.ERROR
     assert [(one.level, one.values["path"]) for one in told] == [(level, str(archive / name))]
@@ -127,6 +127,17 @@ def test_which_programs_read_what_an_editor_left(archive: Path, change: Callable
     file.write_bytes(change(file.read_bytes()))
     findings = found(archive, offline=True)
     assert [one.values["able"] for one in findings if one.code == "key.programs"] == [able]
+
+
+@pytest.mark.parametrize("form", [("rsa", "-traditional", "-aria256"), ("pkcs8", "-topk8", "-v2", "aria256")])
+def test_a_cipher_that_is_not_known_is_no_wrong_passphrase(archive: Path, form: tuple[str, ...]) -> None:
+    """A key under a cipher that cannot be opened here says nothing against its passphrase."""
+    passphrase = {"PASS": (archive / "password.txt").read_text()}
+    made = archive / "new.pem"
+    through = ("-passin", "env:PASS", "-passout", "env:PASS", "-in", archive / "private.pem", "-out", made)
+    subprocess.run(["openssl", *form, *through], check=True, capture_output=True, env=os.environ | passphrase)
+    made.rename(archive / "private.pem")
+    assert bad(found(archive, offline=True)) == {"key.cipher"}
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -271,9 +282,9 @@ def test_a_proxy_may_answer_any_success(tmp_path: Path) -> None:
 def test_a_dripping_proxy_has_no_more_time() -> None:
     """A proxy that answers by the byte is given up when the time of one probe is over."""
     begun = time.monotonic()
-    with proxy(drip(b"HTTP/1.1 200 " + b"x" * 30, 0.05)) as url:
+    with proxy(drip(b"HTTP/1.1 200 " + b"x" * 30, 0.06)) as url:
         findings = network.check_network("https://api.example", None, url, 0.3)
-        assert time.monotonic() - begun < 0.9
+        assert time.monotonic() - begun < 1.8  # the whole reply would take longer
     assert findings[-1].code == "network.tls_failed"
 
 
@@ -291,10 +302,11 @@ def full() -> Iterator[tuple[str, int]]:
 
 def test_many_addresses_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name with many addresses, none of which answers, takes as long as one."""
-    with full() as one, full() as two, full() as three:
-        resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (one, two, three)]
+    with contextlib.ExitStack() as kept:
+        addresses = [kept.enter_context(full()) for _ in range(8)]
+        resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
         begun = time.monotonic()
         findings = network.check_network("https://api.example", None, None, 0.3)
-        assert time.monotonic() - begun < 0.8
+        assert time.monotonic() - begun < 2  # one after the other they would take longer
     assert findings[-1].code == "network.unreachable"

@@ -21,6 +21,7 @@ __all__ = ["Archive", "File", "check_archive", "fingerprint_of", "read_archive"]
 _LARGEST_FILE = 64 * 1024
 # What JavaScript's trim() takes away, as far as an editor writes it: a byte order mark is among it.
 _TRIMMED = "\t\n\v\f\r \xa0\ufeff"
+_CIPHER = "cipher"
 _NAMES = ("private.pem", "password.txt", "public.pem")
 
 
@@ -144,8 +145,10 @@ def _key(archive: Archive, payment: Archive | None) -> list[Finding]:
     if not file.encrypted:
         found.append(Finding(Level.WARNING, "key.unencrypted"))
     key, how = _open(content, _candidates(archive.passphrase) if file.encrypted else {"": None})
+    if key is None and file.encrypted:
+        return [*found, Finding(Level.ERROR, "key.cipher" if how == _CIPHER else "key.passphrase_wrong")]
     if key is None:
-        return [*found, Finding(Level.ERROR, "key.passphrase_wrong" if file.encrypted else "key.damaged")]
+        return [*found, Finding(Level.ERROR, "key.damaged")]
     opened = _candidates(archive.passphrase)[how] if file.encrypted else None
     if file.encrypted:
         found.append(_passphrase(archive, how))
@@ -167,16 +170,20 @@ def _candidates(passphrase: bytes | None) -> dict[str, bytes | None]:
 
 
 def _open(content: bytes, candidates: dict[str, bytes | None]) -> tuple[PrivateKeyTypes | None, str]:
-    """The key, and the name of the candidate that opened it."""
+    """The key, and the name of the candidate that opened it; without a key, whether its cipher is the reason."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
+    reason = ""
     for how, candidate in candidates.items():
         try:
             return serialization.load_pem_private_key(content, candidate, unsafe_skip_rsa_key_validation=True), how
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            continue
-    return None, ""
+        except UnsupportedAlgorithm:
+            reason = _CIPHER
+        except (ValueError, TypeError) as error:
+            # The library has no class of its own for a cipher that it does not know.
+            reason = _CIPHER if "unknown" in str(error).lower() else reason
+    return None, reason
 
 
 def _passphrase(archive: Archive, how: str) -> Finding:

@@ -206,6 +206,18 @@ TEXTS: dict[str, Text] = {
             "Возьмите password.txt и private.pem из одного архива.",
         ),
     ),
+    "key.cipher": Text(
+        Words(
+            "The cipher of private.pem is none that is opened here.",
+            "Whether the passphrase is right cannot be told.",
+            "Encrypt it anew, with the same passphrase: openssl rsa -aes256 -traditional -in private.pem -out new.pem",
+        ),
+        Words(
+            "Шифр private.pem здесь не открывается.",
+            "Верен ли пароль, сказать нельзя.",
+            "Зашифруйте заново с тем же паролем: openssl rsa -aes256 -traditional -in private.pem -out new.pem",
+        ),
+    ),
     "key.damaged": Text(
         Words(
             "private.pem cannot be read.", "The file is damaged or of an unknown format.", "Unpack the archive again."
