@@ -126,7 +126,7 @@ def test_a_stalled_body_is_answered(fault: RateLimited | None) -> None:
             begun = time.monotonic()
             connection.sendall(request(headers, None, keep_alive=True) + b"{")
             (answer,) = parse(read_all(connection))
-            assert 0.1 <= time.monotonic() - begun < 1
+            assert 0.1 <= time.monotonic() - begun < 5
         asked = sandbox.requests[-1]
     if fault is None:
         refusal(answer, 408, "body")
