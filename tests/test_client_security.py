@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ import trustme
 from alikassa import AlikassaError, AsyncClient, Client, NetworkError
 from alikassa.client.failures import network_error
 from conftest import PAGE_ACCOUNT, openssl_sign
-from wire_server import Script, hang_up, ok, raw, respond, silence, wire_server
+from wire_server import Script, drip, hang_up, ok, raw, respond, silence, wire_server
 
 
 @pytest.fixture
@@ -104,6 +105,50 @@ def test_a_proxy_is_used_and_sees_no_secret(kind: str, keys: Path, ca: trustme.C
 
 
 @BOTH
+def test_a_proxy_may_speak_tls(kind: str, keys: Path, ca: trustme.CA, bundle: Path) -> None:
+    """TLS to the server goes inside TLS to the proxy; both are checked."""
+    seen: list[bytes] = []
+    context = server_context(ca, "127.0.0.1")
+    with wire_server(tls=context) as server, tunnel(seen, context) as proxy:
+        ask(kind, keys, base_url=server.url, ca_bundle=bundle, proxy=proxy)
+    assert len(server.requests) == 1
+    assert seen[0].startswith(b"CONNECT 127.0.0.1:")
+    assert b"Sign" not in b"".join(seen)
+    seen.clear()
+    with wire_server(tls=context) as server, tunnel(seen, context) as proxy, pytest.raises(NetworkError):
+        ask(kind, keys, base_url=server.url, proxy=proxy)
+    assert (server.requests, seen) == ([], [])
+
+
+@BOTH
+def test_a_stranger_behind_such_a_proxy_is_not_trusted(kind: str, keys: Path, ca: trustme.CA, bundle: Path) -> None:
+    """The server's certificate is checked inside the tunnel, too."""
+    with (
+        wire_server(tls=server_context(ca, "example.com")) as server,
+        tunnel([], server_context(ca, "127.0.0.1")) as proxy,
+        pytest.raises(NetworkError, match="certificate"),
+    ):
+        ask(kind, keys, base_url=server.url, ca_bundle=bundle, proxy=proxy)
+    assert server.requests == []
+
+
+@BOTH
+def test_what_drips_through_a_tls_proxy_does_not_stretch_a_call(
+    kind: str, keys: Path, ca: trustme.CA, bundle: Path
+) -> None:
+    """A TLS record that comes byte by byte inside the tunnel ends with the call's time."""
+
+    def drips_a_record(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        drip(b"\x16\x03\x03\x40\x00" + bytes(40), 0.1)(connection)
+
+    started = time.monotonic()
+    with wire_server(drips_a_record, tls=server_context(ca, "127.0.0.1")) as proxy, pytest.raises(NetworkError):
+        ask(kind, keys, base_url="https://127.0.0.1:1", ca_bundle=bundle, proxy=proxy.url, timeout=0.4)
+    assert time.monotonic() - started < 1.5
+
+
+@BOTH
 def test_plain_http_never_goes_through_a_proxy(kind: str, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy of the environment would read `Sign`: to this machine itself, none is used."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -130,19 +175,25 @@ def test_the_environments_proxy_is_used_for_https(
 class tunnel:  # noqa: N801 - used as a context manager
     """An HTTP proxy that only tunnels and keeps what it can read."""
 
-    def __init__(self, seen: list[bytes]) -> None:
+    def __init__(self, seen: list[bytes], tls: ssl.SSLContext | None = None) -> None:
         self._seen = seen
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._tls = tls
 
     def __enter__(self) -> str:
         threading.Thread(target=self._accept, daemon=True).start()
-        return f"http://me:s3cret@127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http{'s' if self._tls else ''}://me:s3cret@127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __exit__(self, *_: object) -> None:
         self._listener.close()
 
     def _accept(self) -> None:
         inner, _ = self._listener.accept()
+        if self._tls is not None:
+            try:
+                inner = self._tls.wrap_socket(inner, server_side=True)
+            except OSError:
+                return
         request = inner.recv(65536)
         self._seen.append(request)
         host, _, port = request.split()[1].decode().partition(":")

@@ -34,8 +34,11 @@ def tls_context(ca_bundle: str | os.PathLike[str] | None) -> ssl.SSLContext:
     return context
 
 
-def find_proxy(url: str, proxy: str | None) -> httpcore2.Proxy | None:
-    """The proxy that is asked for, or the environment's (HTTPS_PROXY, NO_PROXY) for this address."""
+def find_proxy(url: str, proxy: str | None, ca_bundle: str | os.PathLike[str] | None = None) -> httpcore2.Proxy | None:
+    """The proxy that is asked for, or the environment's (HTTPS_PROXY, NO_PROXY) for this address.
+
+    An https proxy is trusted by the system's store and by the CA bundle: it need not be of the server's CA.
+    """
     target = urlsplit(url)
     if target.scheme == "http":
         # To this machine itself. Through a proxy, `Sign` would travel where everybody on the way can read it.
@@ -58,7 +61,12 @@ def find_proxy(url: str, proxy: str | None) -> httpcore2.Proxy | None:
     # Bytes: a name or a password need not be ASCII.
     auth = (unquote_to_bytes(parts.username), unquote_to_bytes(parts.password or "")) if parts.username else None
     shown = f"[{host}]" if ":" in host else host
-    return httpcore2.Proxy(f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}", auth=auth)
+    context = tls_context(None) if parts.scheme == "https" else None
+    if context is not None and ca_bundle is not None:
+        context.load_verify_locations(ca_bundle)
+    return httpcore2.Proxy(
+        f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}", auth=auth, ssl_context=context
+    )
 
 
 def check_http2() -> None:

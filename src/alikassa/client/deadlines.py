@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore2
 
+from alikassa.client.tunnelled import TunnelledStream
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
@@ -109,6 +111,8 @@ class _DeadlineStream(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
+        if self._stream.get_extra_info("ssl_object") is not None:
+            return TunnelledStream(self, ssl_context, server_hostname)
         stream = self._stream.start_tls(ssl_context, server_hostname, self._backend.remaining())
         return _DeadlineStream(stream, self._backend)
 

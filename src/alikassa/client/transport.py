@@ -46,7 +46,7 @@ class PoolTransport:
     def __init__(self, url: str, ca_bundle: str | os.PathLike[str] | None, proxy: str | None) -> None:
         self._network = DeadlineBackend()
         self._tls = tls_context(ca_bundle)
-        self._proxy = find_proxy(url, proxy)
+        self._proxy = find_proxy(url, proxy, ca_bundle)
         self._pool = self._new_pool()
         self._parents: list[httpcore2.ConnectionPool] = []
 
@@ -117,7 +117,7 @@ class AsyncPoolTransport:
             self._failures = _FAILURES
         self._http2 = http2
         self._tls = tls_context(ca_bundle)
-        self._proxy = find_proxy(url, proxy)
+        self._proxy = find_proxy(url, proxy, ca_bundle)
         self._loop: object = None
         self._pool = self._new_pool()
 
