@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alikassa.doctor.levels import Language, Level
-from alikassa.doctor.texts import TEXTS, Words
+from alikassa.doctor.texts import TEXTS
+from alikassa.doctor.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
