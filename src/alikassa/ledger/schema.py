@@ -202,7 +202,9 @@ is_open: ColumnElement[bool] = literal_column("lots.open")
 IN_ORDER_OF_RELEASE = (nulls_last(lots.c.due_at), lots.c.sequence, lots.c.line)
 Index(
     "lots_open_idx",
-    *(lots.c.lane, lots.c.account_id, lots.c.due_at),
+    *(lots.c.lane, lots.c.account_id, lots.c.due_at, lots.c.sequence, lots.c.line),
+    # What their sums are made of: read from the index alone.
+    *(lots.c.bucket, lots.c.remaining, lots.c.open),
     postgresql_where=lots.c.open,
     sqlite_where=lots.c.open,
 )

@@ -11,6 +11,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    _widen_the_index_of_open_lots()
     _make_snapshots()
     _make_people()
     _make_requests()
@@ -23,6 +24,18 @@ def upgrade() -> None:
         sa.Column("entries", sa.BigInteger, nullable=False),
         sa.Column("wrong", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("id", name="verifications_pkey"),
+    )
+
+
+def _widen_the_index_of_open_lots() -> None:
+    still_open = sa.text("open")
+    op.drop_index("lots_open_idx", "lots")
+    op.create_index(
+        "lots_open_idx",
+        "lots",
+        ["lane", "account_id", "due_at", "sequence", "line", "bucket", "remaining", "open"],
+        postgresql_where=still_open,
+        sqlite_where=still_open,
     )
 
 
