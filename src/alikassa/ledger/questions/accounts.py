@@ -11,7 +11,8 @@ from alikassa.errors import NotFoundError
 from alikassa.ledger import store
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Account, Bucket
-from alikassa.ledger.questions.reading import summed, time_of
+from alikassa.ledger.questions.reading import time_of
+from alikassa.ledger.questions.sums import summed
 from alikassa.ledger.schema import is_open, lots
 
 if TYPE_CHECKING:

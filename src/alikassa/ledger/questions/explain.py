@@ -13,23 +13,22 @@ from alikassa.errors import InvariantError
 from alikassa.ledger import rows
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Kind, LotKey, PayoutState
+from alikassa.ledger.questions.open_lots import BUCKETS_OF_LOTS, When, held_in_open_lots, is_when
 from alikassa.ledger.questions.reading import (
-    Sum,
     entries_of,
     find_account,
     lots_of,
     payouts_of,
     postings_of,
     require_limit,
-    summed,
     time_of,
 )
+from alikassa.ledger.questions.sums import Sum, summed
 from alikassa.ledger.schema import IN_ORDER_OF_RELEASE, is_open, journal_entries, lots, payouts, policies, postings
-from alikassa.ledger.types import Moment
 from alikassa.money import from_units
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -53,6 +52,7 @@ __all__ = [
 
 #: Items a number that can be asked for.
 MOST_ITEMS = 1000
+_NOT_DUE = (When.LATER, When.BY_HAND)
 
 
 class Others(msgspec.Struct, frozen=True):
@@ -161,51 +161,49 @@ async def explain(database: Database, account: uuid.UUID, *, limit: int = 20, no
     async with database.read() as connection:
         found = await find_account(connection, account)
         at = await time_of(database, connection, now)
-        lots_read = _Lots(connection, found, at, limit, await _policies(connection, account))
-        sums = await lots_read.sums()
-        hold = await lots_read.held(Bucket.HOLD, sums)
-        reserve = await lots_read.held(Bucket.ROLLING_RESERVE, sums)
-        balance = await _balance(connection, found, limit, await lots_read.due(sums))
+        open_lots = _OpenLots(connection, found, at, limit, await _policies(connection, account))
+        sums = await open_lots.sums()
+        hold = await open_lots.held(Bucket.HOLD, sums)
+        reserve = await open_lots.held(Bucket.ROLLING_RESERVE, sums)
+        balance = await _balance(connection, found, limit, await open_lots.due(sums))
         pending = await _pending(connection, found, at, limit)
     return Explanation(account, found.currency, at, found.sequence, balance, hold, reserve, pending)
 
 
-class _Lots:
-    """The open lots of one account, as of one moment."""
+class _OpenLots:
+    """Those of one account, as of one moment."""
 
     def __init__(
         self, connection: AsyncConnection, account: Account, at: datetime, limit: int, policies: dict[int, Policy]
     ) -> None:
         self._connection = connection
         self._account = account
+        self._at = at
         self._limit = limit
         self._policies = policies
-        self._open = (*lots_of(account.id), is_open)
-        self._is_due = sa.func.coalesce(lots.c.due_at <= sa.literal(at, Moment), sa.false())
 
-    async def sums(self) -> dict[tuple[Bucket, bool], Sum]:
-        """By bucket, and whether it is due. InvariantError when lots and bucket disagree."""
-        by = (lots.c.bucket, self._is_due)
-        found = await summed(self._connection, by, lots.c.remaining, lots, *self._open, in_order=IN_ORDER_OF_RELEASE)
-        sums = {(bucket, due): Sum() for bucket in (Bucket.HOLD, Bucket.ROLLING_RESERVE) for due in (False, True)}
-        sums |= {(Bucket(place), bool(due)): one for (place, due), one in found.items()}
-        for bucket in (Bucket.HOLD, Bucket.ROLLING_RESERVE):
-            _require_sum(self._account, bucket, sums[bucket, False].total + sums[bucket, True].total)
+    async def sums(self) -> dict[When, dict[Bucket, Sum]]:
+        """InvariantError when lots and bucket disagree."""
+        sums = {when: await held_in_open_lots(self._connection, self._account.id, self._at, when) for when in When}
+        for bucket in BUCKETS_OF_LOTS:
+            _require_sum(self._account, bucket, sum(held[bucket].total for held in sums.values()))
         return sums
 
-    async def held(self, bucket: Bucket, sums: dict[tuple[Bucket, bool], Sum]) -> HeldExplained:
+    async def held(self, bucket: Bucket, sums: dict[When, dict[Bucket, Sum]]) -> HeldExplained:
         """What is not due yet."""
-        whole = sums[bucket, False]
-        listed = await self._listed(~self._is_due, lots.c.bucket == bucket.value)
+        whole = _together(sums[when][bucket] for when in _NOT_DUE)
+        listed: list[HeldLot] = []
+        for when in _NOT_DUE:
+            if sums[when][bucket].rows and len(listed) < self._limit:
+                listed += await self._listed(when, self._limit - len(listed), lots.c.bucket == bucket.value)
         return HeldExplained(whole.total, whole.rows, listed, _rest(whole, [lot.remaining for lot in listed]))
 
-    async def due(self, sums: dict[tuple[Bucket, bool], Sum]) -> tuple[list[HeldLot], Others]:
-        parts = [sums[bucket, True] for bucket in (Bucket.HOLD, Bucket.ROLLING_RESERVE)]
-        whole = Sum(sum(one.total for one in parts), sum(one.rows for one in parts))
-        listed = await self._listed(self._is_due) if whole.rows else []
+    async def due(self, sums: dict[When, dict[Bucket, Sum]]) -> tuple[list[HeldLot], Others]:
+        whole = _together(sums[When.DUE].values())
+        listed = await self._listed(When.DUE, self._limit) if whole.rows else []
         return listed, _rest(whole, [lot.remaining for lot in listed])
 
-    async def _listed(self, *where: sa.ColumnElement[bool]) -> list[HeldLot]:
+    async def _listed(self, when: When, limit: int, *where: sa.ColumnElement[bool]) -> list[HeldLot]:
         entry = journal_entries.c
         made_by = sa.and_(*entries_of(self._account.id), entry.sequence == lots.c.sequence)
         statement = (
@@ -214,9 +212,9 @@ class _Lots:
                 *(entry.effective_at, lots.c.policy, lots.c.amount, lots.c.remaining, lots.c.due_at),
             )
             .select_from(lots.join(journal_entries, made_by))
-            .where(*self._open, *where)
+            .where(*lots_of(self._account.id), is_open, is_when(self._connection, when, self._at), *where)
             .order_by(*IN_ORDER_OF_RELEASE)
-            .limit(self._limit)
+            .limit(limit)
         )
         return [self._lot(row) for row in await self._connection.execute(statement)]
 
@@ -276,16 +274,17 @@ async def _balance(
 
 async def _last_changes(connection: AsyncConnection, account: uuid.UUID, limit: int) -> dict[int, int]:
     """The last entries that moved the balance, at most so many, and by how much. Back along the primary key."""
-    statement = (
-        sa.select(postings.c.sequence, postings.c.amount)
-        .where(*postings_of(account), postings.c.bucket == Bucket.BALANCE.value)
-        .order_by(postings.c.sequence.desc(), postings.c.line.desc())
+    number = postings.c.sequence
+    statement = sa.select(number, postings.c.amount).where(
+        *postings_of(account), postings.c.bucket == Bucket.BALANCE.value
     )
     changes: dict[int, int] = {}
-    async with connection.stream(statement) as found:
-        async for sequence, amount in found:
-            if sequence not in changes and len(changes) == limit:
-                break
+    if not limit:
+        return changes
+    last = statement.with_only_columns(number).group_by(number).order_by(number.desc()).limit(limit).subquery()
+    first = await connection.scalar(sa.select(sa.func.min(last.c.sequence)))
+    if first is not None:
+        for sequence, amount in await connection.execute(statement.where(number >= first)):
             changes[sequence] = changes.get(sequence, 0) + amount
     return changes
 
@@ -302,6 +301,11 @@ async def _pending(connection: AsyncConnection, account: Account, at: datetime, 
         for row in await connection.execute(statement)
     ]
     return PendingExplained(whole.total, whole.rows, listed, _rest(whole, [payout.amount for payout in listed]))
+
+
+def _together(sums: Iterable[Sum]) -> Sum:
+    parts = list(sums)
+    return Sum(sum(one.total for one in parts), sum(one.rows for one in parts))
 
 
 def _rest(whole: Sum, listed: Sequence[int]) -> Others:

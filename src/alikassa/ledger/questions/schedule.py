@@ -5,31 +5,31 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import msgspec
 import sqlalchemy as sa
 
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket
-from alikassa.ledger.questions.reading import (
-    find_account,
-    lots_of,
-    summed,
-    time_of,
-)
-from alikassa.ledger.schema import IN_ORDER_OF_RELEASE, is_open, lots, policies
+from alikassa.ledger.questions.days import day_of, ends_of_days
+from alikassa.ledger.questions.open_lots import BUCKETS_OF_LOTS, When, held_in_open_lots
+from alikassa.ledger.questions.reading import find_account, lots_of, time_of, time_zones
+from alikassa.ledger.questions.sums import packed_sums, unpacked
+from alikassa.ledger.questions.wanted import Wanted, ask
+from alikassa.ledger.schema import is_open, lots
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from alikassa.clock import Clock
     from alikassa.ledger.database import Database
-    from alikassa.ledger.model import Account
 
 __all__ = ["Schedule", "ScheduleDay", "schedule"]
 
-_HELD = (Bucket.HOLD, Bucket.ROLLING_RESERVE)
+#: Days that one statement looks at. What falls due long after them is looked for anew.
+_DAYS_TOGETHER = 400
 
 
 class ScheduleDay(msgspec.Struct, frozen=True):
@@ -62,50 +62,50 @@ async def schedule(database: Database, account: uuid.UUID, *, now: Clock | None 
     async with database.read() as connection:
         found = await find_account(connection, account)
         at = await time_of(database, connection, now)
-        zone = await _time_zone(connection, found)
-        by = (lots.c.bucket, lots.c.due_at)
-        here = (*lots_of(account), is_open)
-        sums = await summed(connection, by, lots.c.remaining, lots, *here, in_order=IN_ORDER_OF_RELEASE)
-    by_hand, due_now = dict.fromkeys(_HELD, 0), dict.fromkeys(_HELD, 0)
-    days: dict[date, dict[Bucket, int]] = {}
-    counts: dict[date, int] = {}
-    for (place, due_at), one in sums.items():
-        bucket = Bucket(place)
-        if due_at is None:
-            by_hand[bucket] += one.total
-        elif due_at <= at:
-            due_now[bucket] += one.total
-        else:
-            day = _day(due_at, zone)
-            days.setdefault(day, dict.fromkeys(_HELD, 0))[bucket] += one.total
-            counts[day] = counts.get(day, 0) + one.rows
+        zone = (await time_zones(connection, [found]))[account]
+        by_hand = await held_in_open_lots(connection, account, at, When.BY_HAND)
+        due_now = await held_in_open_lots(connection, account, at, When.DUE)
+        days = await _days(connection, account, at, zone)
     return Schedule(
         account=account,
         currency=found.currency,
         time_zone=zone.key,
         at=at,
-        days=[
-            ScheduleDay(day, held[Bucket.HOLD], held[Bucket.ROLLING_RESERVE], counts[day])
-            for day, held in sorted(days.items())
-        ],
-        by_hand=by_hand,
-        due_now=due_now,
+        days=days,
+        by_hand={bucket: one.total for bucket, one in by_hand.items()},
+        due_now={bucket: one.total for bucket, one in due_now.items()},
     )
 
 
-async def _time_zone(connection: AsyncConnection, account: Account) -> ZoneInfo:
-    name = await connection.scalar(
-        sa.select(policies.c.time_zone).where(
-            policies.c.lane == lane_of(account.id),
-            policies.c.account_id == account.id,
-            policies.c.version == account.policy,
-        )
+async def _days(connection: AsyncConnection, account: uuid.UUID, at: datetime, zone: ZoneInfo) -> list[ScheduleDay]:
+    """What falls due later than `at`, day by day."""
+    later = sa.select(lots.c.due_at).where(*lots_of(account), is_open).order_by(lots.c.due_at).limit(1)
+    found: list[ScheduleDay] = []
+    while (first := await connection.scalar(later.where(lots.c.due_at > at))) is not None:
+        ends = ends_of_days(day_of(first, zone), _DAYS_TOGETHER, zone)
+        rows = []
+        for number, (_, last) in enumerate(ends):
+            rows.append((number, lane_of(account), account, at, last))
+            at = max(at, last)
+        found += await _held_on(connection, [day for day, _ in ends], rows)
+    return found
+
+
+async def _held_on(
+    connection: AsyncConnection, days: list[date], rows: list[tuple[int, int, uuid.UUID, datetime, datetime]]
+) -> list[ScheduleDay]:
+    """Those of the days on which something falls due: after the first time of their rows, up to the second."""
+    postgresql = connection.dialect.name == "postgresql"
+    given = Wanted(rows, postgresql=postgresql)
+    cases = [f"bucket = '{bucket}'" for bucket in BUCKETS_OF_LOTS]
+    statement = (
+        f"SELECT u.c0, (SELECT {packed_sums('remaining', cases, postgresql=postgresql)} FROM lots"  # noqa: S608
+        " WHERE lane = u.c1 AND account_id = u.c2 AND lots.open AND due_at > u.c3 AND due_at <= u.c4)"
+        f" FROM {given.table}"
     )
-    return ZoneInfo(name or "UTC")
-
-
-def _day(moment: datetime, zone: ZoneInfo) -> date:
-    try:
-        return moment.astimezone(zone).date()
-    except OverflowError:  # the last day of the year 9999, further east
-        return moment.date()
+    found = []
+    for number, packed in await ask(connection, statement, given):
+        hold, reserve = unpacked(packed, len(cases))
+        if hold.rows or reserve.rows:
+            found.append(ScheduleDay(days[number], hold.total, reserve.total, hold.rows + reserve.rows))
+    return found

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from alikassa.errors import InvalidInputError
-from alikassa.ledger.model import BUCKETS, Bucket, JournalEntry, Kind
+from alikassa.ledger.model import Account, Bucket, JournalEntry, Kind
 from alikassa.ledger.questions.cursor import read_cursor, write_cursor
-from alikassa.ledger.questions.entries import ENTRIES, entries_by_reference, read_entries, select_entries
-from alikassa.ledger.questions.reading import find_account, in_utc, last_entry, postings_of, require_limit, summed
+from alikassa.ledger.questions.entries import entries_between, entries_by_reference, entries_of_kinds
+from alikassa.ledger.questions.reading import find_account, in_utc, require_limit
+from alikassa.ledger.questions.stood import Buckets, Point, last_entries_before, stood_after
 from alikassa.ledger.rules.checks import LONGEST_REFERENCE, check_text
-from alikassa.ledger.schema import postings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from alikassa.ledger.database import Database
-    from alikassa.ledger.model import Account
 
 __all__ = ["MOST_LINES", "Statement", "StatementLine", "statement", "statement_pages"]
 
@@ -87,8 +86,7 @@ async def statement(
         chosen = _Chosen(frozenset(kinds), reference, newest)
         entries = await _entries(connection, period, chosen, position, limit + 1)
         more, entries = len(entries) > limit, entries[:limit]
-        before = min((entry.sequence for entry in entries), default=period.last + 1) - 1
-        lines = await _lines(connection, account, entries, before, await _stood_after(connection, period, before))
+        lines = await _lines(connection, period, entries)
     cursor = write_cursor(question, _Position(entries[-1].sequence)) if more else None
     return _page(found, start, end, period, lines, cursor)
 
@@ -104,21 +102,19 @@ async def statement_pages(
 ) -> AsyncIterator[Statement]:
     """All of a statement, page after page of one state of the books; at least one. None has a cursor.
 
-    The cost is that of the period once, where asking for each page costs the whole period again.
+    They are of one state of the books, and each goes on where the one before has ended.
     """
     start, end = _ends(start, end)
     chosen = _Chosen(frozenset(kinds), reference)
     async with database.read() as connection:
         found = await find_account(connection, account)
         period = await _period(connection, found, start, end)
-        done, balances, more = period.before, period.opening, True
+        done, more = period.before, True
         while more:
             entries = await _entries(connection, period, chosen, done, MOST_LINES)
             more = len(entries) == MOST_LINES
-            lines = await _lines(connection, account, entries, done, balances)
-            yield _page(found, start, end, period, lines, None)
-            if lines:
-                done, balances = lines[-1].entry.sequence, lines[-1].balances
+            yield _page(found, start, end, period, await _lines(connection, period, entries), None)
+            done = entries[-1].sequence if entries else done
 
 
 def _ends(start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:
@@ -156,40 +152,24 @@ class _Position(msgspec.Struct, array_like=True):
 
 
 class _Period(msgspec.Struct):
-    """From the entry after `before` up to `last`, and what the buckets stood at there."""
+    """From the account's entry after `before` up to `last`, and what the buckets stood at there."""
 
-    account: uuid.UUID
+    account: Account
     before: int
     last: int
-    opening: dict[Bucket, int]
-    closing: dict[Bucket, int]
+    opening: Buckets
+    closing: Buckets
 
 
 async def _period(
     connection: AsyncConnection, account: Account, start: datetime | None, end: datetime | None
 ) -> _Period:
-    """Back from what is materialised, by the postings after the period and by its own. Accounts begin with nothing."""
-    before = 0 if start is None else await last_entry(connection, account, start, before=True)
-    last = account.sequence if end is None else await last_entry(connection, account, end, before=True)
-    closing = _less(account.buckets, await _changes(connection, account.id, last, account.sequence))
-    opening = dict.fromkeys(BUCKETS, 0)
-    if before:
-        opening = _less(closing, await _changes(connection, account.id, before, last))
-    return _Period(account.id, before, last, opening, closing)
-
-
-async def _changes(connection: AsyncConnection, account: uuid.UUID, before: int, last: int) -> dict[Bucket, int]:
-    """What the entries after `before`, up to `last`, moved."""
-    if before == last:
-        return {}
-    here = (*postings_of(account), postings.c.sequence > before, postings.c.sequence <= last)
-    places = postings.c.bucket.in_([bucket.value for bucket in BUCKETS])
-    sums = await summed(connection, (postings.c.bucket,), postings.c.amount, postings, *here, places)
-    return {Bucket(place): one.total for (place,), one in sums.items()}
-
-
-def _less(buckets: dict[Bucket, int], changes: dict[Bucket, int]) -> dict[Bucket, int]:
-    return {bucket: amount - changes.get(bucket, 0) for bucket, amount in buckets.items()}
+    ends = [(account, one) for one in (start, end) if one is not None]
+    found = iter(await last_entries_before(connection, ends))
+    before = Point(account.id, 0) if start is None else next(found)
+    last = Point(account.id, account.sequence) if end is None else next(found)
+    stood = await stood_after(connection, [account], [before, last])
+    return _Period(account, before.sequence, last.sequence, stood[before], stood[last])
 
 
 class _Chosen(msgspec.Struct):
@@ -207,45 +187,27 @@ async def _entries(
     newest = chosen.newest
     before = period.before if newest or position is None else max(period.before, position)
     last = period.last if not newest or position is None else min(period.last, position - 1)
+    account = period.account.id
     if chosen.reference is not None:
-        named = await entries_by_reference(connection, period.account, chosen.kinds or Kind, chosen.reference)
+        named = await entries_by_reference(connection, account, chosen.kinds or Kind, chosen.reference)
         named = [entry for entry in named if before < entry.sequence <= last]
         return sorted(named, key=lambda one: one.sequence, reverse=newest)[:most]
-    number = ENTRIES.c.sequence
-    statement = select_entries(period.account).where(number > before, number <= last)
     if chosen.kinds:
-        statement = statement.where(ENTRIES.c.kind.in_([kind.value for kind in chosen.kinds]))
-    return await read_entries(connection, statement.order_by(number.desc() if newest else number).limit(most))
+        return await entries_of_kinds(connection, account, chosen.kinds, before, last, most, newest=newest)
+    return await entries_between(connection, account, before, last, most, newest=newest)
 
 
-async def _stood_after(connection: AsyncConnection, period: _Period, sequence: int) -> dict[Bucket, int]:
-    """The buckets after an entry of the period, from the end that is nearer."""
-    if sequence - period.before <= period.last - sequence:
-        moved = await _changes(connection, period.account, period.before, sequence)
-        return {bucket: amount + moved.get(bucket, 0) for bucket, amount in period.opening.items()}
-    return _less(period.closing, await _changes(connection, period.account, sequence, period.last))
-
-
-async def _lines(
-    connection: AsyncConnection,
-    account: uuid.UUID,
-    entries: Sequence[JournalEntry],
-    done: int,
-    balances: dict[Bucket, int],
-) -> list[StatementLine]:
-    """In the order of `entries`, from what the account stood at after the entry `done`.
-
-    Between two lines may be entries that are none: they move the balances on.
-    """
-    balances = dict(balances)
+async def _lines(connection: AsyncConnection, period: _Period, entries: Sequence[JournalEntry]) -> list[StatementLine]:
+    """In the order of `entries`. Between two lines may be entries that are none."""
+    numbers = {entry.sequence for entry in entries}
+    starts = [Point(period.account.id, number - 1) for number in numbers if number - 1 not in numbers]
+    stood = {one.sequence: held for one, held in (await stood_after(connection, [period.account], starts)).items()}
     lines: dict[int, StatementLine] = {}
     for entry in sorted(entries, key=lambda one: one.sequence):
         changes = _changes_of(entry)
-        for moved in (await _changes(connection, account, done, entry.sequence - 1), changes):
-            for bucket, amount in moved.items():
-                balances[bucket] += amount
-        done = entry.sequence
-        lines[done] = StatementLine(entry, changes, dict(balances))
+        balances = {bucket: held + changes.get(bucket, 0) for bucket, held in stood[entry.sequence - 1].items()}
+        stood[entry.sequence] = balances
+        lines[entry.sequence] = StatementLine(entry, changes, balances)
     return [lines[entry.sequence] for entry in entries]
 
 

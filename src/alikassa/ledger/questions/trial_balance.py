@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from alikassa.errors import InvariantError
 from alikassa.ledger.model import Bucket, SystemAccount
-from alikassa.ledger.questions.reading import Sum, summed
+from alikassa.ledger.questions.sums import Sum, summed
 from alikassa.ledger.schema import accounts, postings
 from alikassa.money import from_units
 
