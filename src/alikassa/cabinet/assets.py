@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from litestar import get
+from litestar import Request, get
 from litestar.response import Response
 
 __all__ = ["asset_url", "serve_asset"]
 
 _FOLDER = Path(__file__).parent / "static"
 _TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
 
@@ -36,12 +37,13 @@ def asset_url(name: str) -> str:
 
 
 @get("/static/{version:str}/{name:path}", name="asset", opt={"public": True})
-async def serve_asset(version: str, name: str) -> Response[bytes]:
-    found = _assets().get(name.removeprefix("/"))
+async def serve_asset(request: Request[Any, Any, Any]) -> Response[bytes]:
+    version, name = request.path_params["version"], str(request.path_params["name"]).removeprefix("/")
+    found = _assets().get(name)
     if found is None:
         return Response(b"", status_code=404, media_type="text/plain")
     kind, content = found
     # An address of another version is answered too, while a page of before is still open; it is not kept then.
-    current = asset_url(name.removeprefix("/")).split("/")[3] == version
+    current = asset_url(name).split("/")[3] == version
     headers = {"cache-control": "public, max-age=31536000, immutable"} if current else {}
     return Response(content, media_type=kind, headers=headers)
