@@ -141,3 +141,10 @@ def text_of(page: str) -> str:
     """What a reader of the page reads: without tags, white space made single."""
     without = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
     return " ".join(html.unescape(without).split())
+
+
+def preformatted(page: str, id_: str) -> str:
+    """What a reader who copies this element gets."""
+    found = re.search(rf'<pre id="{id_}"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert found is not None, page
+    return html.unescape(re.sub(r"<[^>]*>", "", found[1]))

@@ -28,7 +28,7 @@ from alikassa.protocol import archive
 from alikassa.protocol.certificates import PublicKey
 from alikassa.protocol.signatures import Digest
 from alikassa.server.requests.asking import CertificateUse
-from cabinet_server import Cabinet, Visitor, cabinet_served, text_of
+from cabinet_server import Cabinet, Visitor, cabinet_served, preformatted, text_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PEM = serialization.Encoding.PEM
@@ -362,8 +362,7 @@ def test_the_openssl_commands_of_the_page_make_a_key_that_is_taken(
     cabinet: Cabinet, owner: Visitor, tmp_path: Path
 ) -> None:
     """Run as they stand."""
-    page = owner.get("/cabinet/keys").text
-    shown = page.partition('<pre id="openssl-keygen">')[2].partition("</pre>")[0].replace("&amp;", "&")
+    shown = preformatted(owner.get("/cabinet/keys").text, "openssl-keygen")
     subprocess.run(["sh", "-ec", shown], cwd=tmp_path, check=True, capture_output=True)
     assert upload(owner, (tmp_path / "payout/public.pem").read_bytes()).status_code == 303
 

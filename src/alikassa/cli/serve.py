@@ -73,6 +73,14 @@ def serve(
             help="Its port, never the merchants'; 0 takes a free one.",
         ),
     ] = 8081,
+    public_url: Annotated[
+        str,
+        typer.Option(
+            "--public-url",
+            envvar="ALIKASSA_PUBLIC_URL",
+            help="Where merchants' programs reach the server, as the cabinet shows it; where it listens, if left out.",
+        ),
+    ] = "",
     sweep_seconds: Annotated[
         float,
         typer.Option("--sweep-seconds", min=0.1, max=3600, help="The operator's process books due releases so often."),
@@ -102,6 +110,7 @@ def serve(
         operator=operator,
         operator_host=operator_host,
         operator_port=operator_port,
+        public_url=public_url,
         sweep_seconds=sweep_seconds,
     )
     run(settings, "alikassa.cabinet.application:application")

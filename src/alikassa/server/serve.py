@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import re
 import resource
 import socket
 import ssl
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,11 +24,15 @@ if TYPE_CHECKING:
     from alikassa.server.operator.process import OperatorProcess
     from alikassa.server.settings import Settings
 
-__all__ = ["find_address", "serve"]
-
+__all__ = ["find_address", "public_url_of", "serve"]
 
 #: The operator's API, and nothing beside it.
 OPERATOR = "alikassa.server.operator.application:application"
+_LONGEST_URL = 200
+# It is put into commands that people copy: nothing that a shell would take for its own.
+_PUBLIC_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII
+)
 
 
 def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
@@ -39,6 +46,7 @@ def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
     _check_tls(settings)
     _raise_file_limit()
     address, port = find_address(settings.host, settings.port)
+    settings = replace(settings, public_url=public_url_of(settings, address, port))
     operator = _operator_beside(settings, port, operator_target) if settings.operator else None
     tls = settings.tls_cert is not None
     server = web_server(
@@ -78,6 +86,21 @@ def _operator_beside(settings: Settings, merchants_port: int, target: str) -> Op
             raise ConfigurationError(
                 f"Merchants and operator cannot share the port {port}.", remedy="Choose another with --operator-port."
             )
+
+
+def public_url_of(settings: Settings, address: str, port: int) -> str:
+    """Where merchants' programs reach the server: as the operator says, else where it listens. ConfigurationError for
+    what is no plain address."""
+    if settings.public_url:
+        if len(settings.public_url) > _LONGEST_URL or _PUBLIC_URL.fullmatch(settings.public_url) is None:
+            raise ConfigurationError(
+                "The public URL is no address of a server.",
+                remedy="Give --public-url as https://api.example.com, with a port or a path if there is one.",
+            )
+        return settings.public_url.rstrip("/")
+    # Every address of the machine is none to ask: its own name for itself is.
+    host = "localhost" if ipaddress.ip_address(address.partition("%")[0]).is_unspecified else address
+    return url_of(host, port, tls=settings.tls_cert is not None)
 
 
 async def _prepare_database(url: str) -> None:

@@ -34,5 +34,7 @@ class Settings:
     operator: bool = True
     operator_host: str = "127.0.0.1"
     operator_port: int = 8081
+    #: Where merchants' programs reach the server, as the cabinet shows it; "" for where it listens.
+    public_url: str = ""
     #: The pause between two releases of all that is due. Nobody who asks or books waits for them.
     sweep_seconds: float = 3.0

@@ -2,17 +2,17 @@
 "use strict";
 
 (() => {
-  // A button that copies what stands beside it.
+  // A button that copies a text, or what stands in the element that describes it.
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-copy]");
     if (!button) return;
     const before = button.textContent;
+    const target = document.getElementById(button.getAttribute("aria-describedby"));
     try {
-      await navigator.clipboard.writeText(button.dataset.copy);
+      await navigator.clipboard.writeText(button.dataset.copy || target.textContent);
       button.textContent = button.dataset.copied;
     } catch {
       // No permission, or no secure origin: select the text, so that the usual keys copy it.
-      const target = document.getElementById(button.getAttribute("aria-describedby"));
       if (target) getSelection().selectAllChildren(target);
       return;
     }

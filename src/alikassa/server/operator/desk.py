@@ -17,6 +17,7 @@ from alikassa.ledger.tokens import Tokens
 from alikassa.server.operator.access import Access
 from alikassa.server.operator.log import OperatorLog
 from alikassa.server.operator.turns import Turns
+from alikassa.server.web import url_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,6 +37,8 @@ class Desk:
     reader: AccountReader
     access: Access
     log: OperatorLog
+    #: Where merchants' programs reach the server.
+    public_url: str = ""
     #: Requests under one Idempotency-Key take turns.
     turns: Turns = field(default_factory=Turns)
     #: Reading all of the books is for one at a time.
@@ -48,7 +51,15 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     # Unseen, as in the merchants' workers: if the database is away now, that is answered request by request.
     database = Database.attach(settings.database)
     log = OperatorLog()
-    desk = Desk(settings.database, database, Books(database), reader_for(database), Access(Tokens(database), log), log)
+    desk = Desk(
+        settings.database,
+        database,
+        Books(database),
+        reader_for(database),
+        Access(Tokens(database), log),
+        log,
+        settings.public_url or url_of(settings.host, settings.port, tls=settings.tls_cert is not None),
+    )
     tasks = [asyncio.create_task(_sweep(desk, settings.sweep_seconds)), asyncio.create_task(_end_orphaned())]
     try:
         yield desk
