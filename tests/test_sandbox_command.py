@@ -65,6 +65,7 @@ def running(folder: Path, *options: str) -> Iterator[Running]:
             stderr=stderr,
             text=True,
             env=nobodys_environment() | {"TMPDIR": str(folder)},
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # as nohup does
         )
     try:
         until = time.monotonic() + 20
@@ -283,6 +284,15 @@ def test_it_ends_at_once_and_leaves_nothing(tmp_path: Path, number: signal.Signa
         assert time.monotonic() - begun < 5  # an idle connection is kept for ten
         kept.close()
     assert list(tmp_path.glob("alikassa-sandbox-*")) == []
+
+
+def test_it_outlives_its_terminal_under_nohup(page: Running) -> None:
+    """Started with SIGHUP ignored, it goes on when its terminal is closed."""
+    assert page.process is not None
+    page.process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        page.process.wait(timeout=0.2)
+    page.done("GET", "/clock")
 
 
 def test_a_taken_port_is_told(page: Running) -> None:

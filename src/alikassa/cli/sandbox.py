@@ -64,7 +64,9 @@ def sandbox(
 
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: ended.set())
+        # A terminal that closes does not end what was started with nohup.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: ended.set())
     with Sandbox(tls=tls, port=port, errors=errors.value) as running:
         control = running.run(running.serve_beside(Control(running).answer, control_port))
         account = _seed_page(running) if seed is Seed.PAGE else None
