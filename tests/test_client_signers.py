@@ -79,7 +79,7 @@ def test_a_calls_time_covers_its_signer(kind: str) -> None:
     started = time.monotonic()
     with pytest.raises(DeadlineExceededError, match=r"No signature within 0\.2 s by <Slow>"):
         ask(kind, Slow(1.5), timeout=0.2)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1.4
 
 
 @BOTH

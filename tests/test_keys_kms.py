@@ -109,7 +109,7 @@ def test_a_calls_time_covers_kms(key: dict[str, str], monkeypatch: pytest.Monkey
         started = time.monotonic()
         with pytest.raises(DeadlineExceededError, match="No signature within"):
             client.balance()
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 3, "two tries at KMS take four seconds"
 
 
 def test_an_arn_brings_its_region(key: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
