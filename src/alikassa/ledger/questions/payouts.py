@@ -33,7 +33,10 @@ __all__ = [
     "ListedDiscrepancy",
     "ListedPayout",
     "PayoutPage",
+    "PayoutPosition",
     "discrepancies",
+    "earlier",
+    "listed_payout",
     "payouts",
 ]
 
@@ -97,7 +100,7 @@ async def payouts(
     if older_than is not None and older_than < timedelta(0):
         raise InvalidInputError("An age is not below zero.")
     question = ("payouts", account, state, older_than)
-    position = None if after is None else read_cursor(after, question, _PayoutPosition)
+    position = None if after is None else read_cursor(after, question, PayoutPosition)
     key = (_PAYOUTS.c.lane, _PAYOUTS.c.account_id, _PAYOUTS.c.sequence, _PAYOUTS.c.line)
     statement = _select(f"a.currency, {rows.PAYOUT}", _PAYOUTS, account)
     if state is not None:
@@ -109,12 +112,12 @@ async def payouts(
             await find_account(connection, account)
         at = await time_of(database, connection, now)
         if older_than is not None:
-            statement = statement.where(_PAYOUTS.c.created_at <= _earlier(at, older_than))
+            statement = statement.where(_PAYOUTS.c.created_at <= earlier(at, older_than))
         found = (await connection.execute(statement.order_by(*key).limit(limit + 1))).all()
-    listed = [_listed(row) for row in found[:limit]]
+    listed = [listed_payout(row) for row in found[:limit]]
     cursor = None
     if len(found) > limit:
-        cursor = write_cursor(question, _PayoutPosition(listed[-1].account, *listed[-1].payout.key))
+        cursor = write_cursor(question, PayoutPosition(listed[-1].account, *listed[-1].payout.key))
     return PayoutPage(at, listed, cursor)
 
 
@@ -163,7 +166,7 @@ async def discrepancies(
     return DiscrepancyPage(listed, cursor)
 
 
-class _PayoutPosition(msgspec.Struct, array_like=True):
+class PayoutPosition(msgspec.Struct, array_like=True):
     """The payout with which a page ended."""
 
     account: uuid.UUID
@@ -189,12 +192,14 @@ def _select(columns: str, table: sa.FromClause, account: uuid.UUID | None) -> sa
     return statement
 
 
-def _listed(row: Sequence[Any]) -> ListedPayout:
+def listed_payout(row: Sequence[Any]) -> ListedPayout:
+    """From its account's currency and the columns of `rows.PAYOUT`."""
     account, payout = rows.payout(row[1:])
     return ListedPayout(account, row[0], payout)
 
 
-def _earlier(at: datetime, age: timedelta) -> datetime:
+def earlier(at: datetime, age: timedelta) -> datetime:
+    """InvalidInputError for an age that is longer than the calendar."""
     try:
         return at - age
     except OverflowError:
