@@ -124,6 +124,28 @@ async def test_the_last_day_of_the_calendar_is_a_day(story: Story) -> None:
     assert found.days == [ScheduleDay(date(9999, 12, 31), 5, 0, 1)]
 
 
+async def test_days_far_apart_are_found(story: Story) -> None:
+    """What falls due in ten, in twelve hundred and in a million days, each on its day, after days with nothing."""
+    account = await open_account(story.database)
+    story.clock.at = day(5)
+    lots = tuple(OpenLot(Bucket.HOLD, number, day(number)) for number in (10, 410, 1200, 1_000_000))
+    end = OpenLot(Bucket.ROLLING_RESERVE, 7, datetime.max.replace(tzinfo=UTC))
+    opening = Opening(
+        account=account.id,
+        balance=0,
+        hold=sum(lot.amount for lot in lots),
+        rolling_reserve=7,
+        pending_payouts=0,
+        reference="old books",
+        lots=(*lots, end),
+    )
+    await story.books.book(opening)
+    assert (await schedule(story.database, account.id, now=story.clock)).days == [
+        *(ScheduleDay(day(lot.amount).date(), lot.amount, 0, 1) for lot in lots),
+        ScheduleDay(date(9999, 12, 31), 0, 7, 1),
+    ]
+
+
 async def test_an_account_without_lots_has_an_empty_schedule(database: Database) -> None:
     """And one that is not there has none."""
     found = await schedule(database, (await open_account(database)).id)

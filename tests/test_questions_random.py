@@ -6,10 +6,12 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from alikassa.errors import AlikassaError
+from alikassa.ledger import snapshots
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import (
     Adjustment,
@@ -32,10 +34,12 @@ from alikassa.ledger.commands import (
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import HELD, Account, Bucket, Kind
 from alikassa.ledger.policy import ClockStart, Policy
+from alikassa.ledger.questions import entries
 from alikassa.ledger.questions.balance_at import balance_at
+from alikassa.ledger.questions.daily import daily_balances
 from alikassa.ledger.questions.explain import explain
 from alikassa.ledger.questions.schedule import schedule
-from alikassa.ledger.questions.statement import statement
+from alikassa.ledger.questions.statement import StatementLine, statement
 from alikassa.ledger.reader import reader_for
 from alikassa.ledger.registry import Registry
 from alikassa.money import SCALE, to_units
@@ -60,7 +64,10 @@ class History:
 
 
 @pytest.fixture
-async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+async def database(database_url: str, anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """Snapshots are close together, and few entries are looked through for lines of some kinds."""
+    monkeypatch.setattr(snapshots, "EVERY", 8)
+    monkeypatch.setattr(entries, "_LOOKED_THROUGH", 3)
     async with await Database.open(database_url, create=True) as opened:
         yield opened
 
@@ -146,7 +153,8 @@ async def live(database: Database, dice: random.Random) -> History:
 
 async def test_what_is_said_of_a_moment_is_what_was_answered_then(database: Database) -> None:
     """Balances at past moments are the answers of those moments; statements agree with what was booked, however they
-    are paged; explanation and schedule agree with the last answer."""
+    are paged and whatever is chosen; days end with what was booked by then; explanation and schedule agree with the
+    last answer."""
     dice = random.Random(1)  # noqa: S311 - the same story each time
     history = await live(database, dice)
     assert len(history.booked) > STEPS / 3
@@ -154,18 +162,22 @@ async def test_what_is_said_of_a_moment_is_what_was_answered_then(database: Data
     for moment, numbers in dice.sample(history.answered, ASKED):
         said = await balance_at(database, history.account.id, at=moment, now=history.clock)
         assert said.buckets == numbers, moment
-    await check_statement(database, history, dice)
+    lines = await check_statement(database, history, dice)
+    await check_kinds(database, history, dice, lines)
+    await check_days(database, history, lines)
     await check_parts(database, history)
 
 
-async def check_statement(database: Database, history: History, dice: random.Random) -> None:
-    """The whole, by pages of any size in both directions, and some periods of it."""
+async def check_statement(database: Database, history: History, dice: random.Random) -> list[StatementLine]:
+    """The whole, by pages of any size in both directions, and some periods of it. The lines, the newest first."""
     id_ = history.account.id
     for newest in (False, True):
         after: str | None = None
         seen: dict[int, Numbers] = {}
+        lines: list[StatementLine] = []
         while True:
             page = await statement(database, id_, after=after, limit=dice.choice([1, 7, 50]), newest=newest)
+            lines += page.lines
             for line in page.lines:
                 before = seen.get(line.entry.sequence - 1, page.opening if line.entry.sequence == 1 else None)
                 if before is not None:
@@ -188,6 +200,41 @@ async def check_statement(database: Database, history: History, dice: random.Ran
                 numbers[bucket] += change
         assert numbers == period.closing
         assert period.closing == (period.lines[-1].balances if period.lines else period.opening)
+    return lines
+
+
+async def check_kinds(database: Database, history: History, dice: random.Random, lines: list[StatementLine]) -> None:
+    """Lines of some kinds are those of the whole statement, page after page in both directions."""
+    for kinds in ([Kind.PAYMENT], [Kind.POLICY_SET, Kind.REVERSAL], [Kind.RELEASE, Kind.REFUND], [Kind.OPENING]):
+        chosen = [line for line in lines if line.entry.kind in kinds]
+        assert chosen or Kind.OPENING in kinds
+        for newest in (False, True):
+            after: str | None = None
+            found: list[StatementLine] = []
+            while True:
+                page = await statement(
+                    database, history.account.id, kinds=kinds, after=after, limit=dice.choice([1, 3]), newest=newest
+                )
+                found += page.lines
+                after = page.cursor
+                if after is None:
+                    break
+            assert found == (chosen if newest else chosen[::-1])
+
+
+async def check_days(database: Database, history: History, lines: list[StatementLine]) -> None:
+    """Each day ends with its last line."""
+    zone = ZoneInfo((await schedule(database, history.account.id, now=history.clock)).time_zone)
+    today = history.clock().astimezone(zone).date()
+    found = await daily_balances(database, history.account.id, days=100, now=history.clock)
+    assert [one.day for one in found] == [today - timedelta(days=number) for number in range(100, -1, -1)]
+    sequences = {one.sequence for one in found}
+    assert len(sequences) > STEPS / 4
+    for one in found:
+        line = next((line for line in lines if line.entry.recorded_at.astimezone(zone).date() <= one.day), None)
+        numbers = dict.fromkeys(Bucket, 0) if line is None else line.balances
+        assert {bucket: getattr(one, bucket) for bucket in Bucket} == numbers
+        assert one.sequence == (0 if line is None else line.entry.sequence)
 
 
 async def check_parts(database: Database, history: History) -> None:

@@ -9,11 +9,13 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from alikassa.errors import InvalidInputError, NotFoundError
 from alikassa.ledger.commands import Payment
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket, Kind, LotKey, Posting, SystemAccount
+from alikassa.ledger.questions import entries
 from alikassa.ledger.questions.statement import Statement, statement, statement_pages
 from alikassa.money import SCALE
 from questions_story import INSTANT, Story, day, four, new_url, open_account, tell, units
@@ -221,3 +223,26 @@ async def test_an_account_without_entries_has_an_empty_statement(database: Datab
     found = await statement(database, account.id, start=day(0), newest=True)
     nothing = four(0, 0, 0, 0)
     assert (found.opening, found.lines, found.closing, found.count, found.cursor) == (nothing, [], nothing, 0, None)
+
+
+async def test_few_lines_of_a_kind_are_found_by_an_index(
+    sqlite_url: str, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite the references' index leads to them: the journal is not walked through for them."""
+    monkeypatch.setattr(entries, "_LOOKED_THROUGH", 1)
+    asked: list[tuple[str, Any]] = []
+    async with await Database.open(sqlite_url, create=True) as database:
+        story = await tell(database)
+        engine = database._engine.sync_engine
+        event.listen(engine, "before_cursor_execute", lambda *arguments: asked.append((arguments[2], arguments[3])))
+        found = await statement(database, story.account.id, kinds=[Kind.PAYOUT_PAID, Kind.RELEASE], limit=2)
+        assert [line.entry.sequence for line in found.lines] == [7, 8]
+        of_kinds = [one for one in asked if "kind IN" in one[0]]
+        assert len(of_kinds) == 2
+        async with database.read() as connection:
+            walked, by_index = [
+                str((await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", values)).all())
+                for one, values in of_kinds
+            ]
+    assert "USING PRIMARY KEY (lane=? AND account_id=? AND sequence>? AND sequence<?)" in walked
+    assert "USING INDEX sqlite_autoindex_journal_entries_2 (lane=? AND account_id=? AND kind=?)" in by_index
