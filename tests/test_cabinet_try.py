@@ -32,6 +32,7 @@ from alikassa.server.serve import public_url_of
 from alikassa.server.settings import Settings
 from cabinet_server import PASSWORD, Cabinet, Visitor, cabinet_served, preformatted, text_of
 from conftest import PAGE_ACCOUNT, PAGE_ANSWER
+from operator_server import wait_until
 from test_examples import EXAMPLES, FIVE_LINES, environment, prepare_node, prepare_php, require
 
 ROOT = Path(__file__).parents[1]
@@ -96,6 +97,13 @@ def test_curl_and_openssl_as_shown_get_the_answer_as_shown(tried: Tried) -> None
     done = run(tried, preformatted(page, "run"))
     assert (done.returncode, done.stdout.encode(), done.stderr) == (0, PAGE_ANSWER, "")
     assert preformatted(page, "answer").encode() == PAGE_ANSWER
+
+
+def test_a_request_shows_as_a_use_of_its_certificate(tried: Tried) -> None:
+    """The page of the keys says with which digest it was last used."""
+    assert run(tried, preformatted(tried.page("curl"), "run")).returncode == 0
+    keys = "/cabinet/keys"
+    wait_until(lambda: re.search(r"Last used \d+ \w+ \d{4}, \d\d:\d\d SHA-256", text_of(tried.owner.get(keys).text)))
 
 
 def test_our_client_as_shown_gets_the_balance(tried: Tried) -> None:

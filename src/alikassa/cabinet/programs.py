@@ -66,7 +66,8 @@ printf '{}' |
 _CLIENT = """\
 from alikassa import Client
 
-with Client("@ACCOUNT@", "payout", base_url="@URL@") as client:
+account = "@ACCOUNT@"
+with Client(account, "payout", base_url="@URL@") as client:
     found = client.balance()
 print(found)
 spendable = found.balance  # a Decimal, exact

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROUTES"]
 
+
 @page("/keys", MERCHANTS)
 async def _keys(visit: Visit) -> Response[Any]:
     return await _shown(visit)
