@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-long check reference catalogue try bench ci lock clean
+.PHONY: setup demo test test-browser test-long check reference catalogue try bench ci lock clean
 
 setup: $(STAMP)
 
@@ -26,7 +26,12 @@ demo: setup
 	@$(BIN)/alikassa demo
 
 test: setup
-	@$(BIN)/pytest -n 3
+	@$(BIN)/pytest -n 3 --ignore tests/browser
+
+# The cabinet in Debian's Chromium. Screenshots go to build/screens.
+test-browser: setup
+	@test -e $(VENV)/browser/node_modules/axe-core || npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(VENV)/browser axe-core@4
+	@$(BIN)/pytest -n 2 tests/browser
 
 # Hundreds of kills, and twenty times as many random commands.
 test-long: setup
