@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import io
 import re
 import secrets
@@ -14,7 +16,7 @@ import segno
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["accepted_step", "new_secret", "picture", "secret_text"]
+__all__ = ["Offers", "accepted_step", "new_secret", "picture", "secret_text"]
 
 _SECRET_BYTES = 20
 _STEP_SECONDS = 30
@@ -52,3 +54,17 @@ def picture(secret: bytes, login: str) -> str:
     drawn = io.BytesIO()
     segno.make(uri, error="m").save(drawn, kind="svg", scale=4, border=2, xmldecl=False, svgns=True, light="#fff")
     return drawn.getvalue().decode()
+
+
+class Offers:
+    """The secrets that a session was offered after giving its password: each proves itself, for as long as this process
+    runs, so that nothing is kept of those that nobody takes."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+
+    def proof(self, session: bytes, secret: bytes) -> str:
+        return hmac.digest(self._key, session + secret, hashlib.sha256).hex()
+
+    def is_ours(self, session: bytes, secret: bytes, proof: str) -> bool:
+        return hmac.compare_digest(self.proof(session, secret).encode(), proof.encode())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from alikassa.cabinet.codes import Offers
 from alikassa.cabinet.passwords import Passwords
 from alikassa.cabinet.sessions import Sessions
 from alikassa.cabinet.throttle import Throttle
@@ -29,6 +30,7 @@ class Office:
     sessions: Sessions
     passwords: Passwords
     throttle: Throttle
+    offers: Offers
     log: Any
 
     @classmethod
@@ -39,6 +41,7 @@ class Office:
             Sessions(desk.database),
             Passwords(),
             Throttle(),
+            Offers(),
             structlog.get_logger("alikassa.cabinet"),
         )
 

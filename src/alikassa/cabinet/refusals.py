@@ -10,12 +10,12 @@ from litestar.response import Response
 from alikassa.cabinet.rendering import rendered
 from alikassa.cabinet.texts import choose_language, mark
 from alikassa.cabinet.users import LANGUAGES
-from alikassa.errors import AlikassaError, DatabaseError, InvalidInputError, NotFoundError
+from alikassa.errors import AlikassaError, DatabaseError, InvalidInputError, NotFoundError, OverloadedError
 
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["ForbiddenError", "FormError", "refuse"]
+__all__ = ["ForbiddenError", "FormError", "UnfinishedError", "refuse"]
 
 
 class ForbiddenError(AlikassaError):
@@ -33,6 +33,13 @@ class FormError(AlikassaError):
         self.has_cookie = has_cookie
 
 
+class UnfinishedError(AlikassaError):
+    """A form of which not everything came, or not in time."""
+
+    def __init__(self) -> None:
+        super().__init__("The form did not arrive.")
+
+
 _TEXTS = {
     400: (mark("This cannot be taken as it is."), mark("Go back and check what you entered.")),
     403: (
@@ -44,6 +51,7 @@ _TEXTS = {
         mark("The address may be wrong, or what it names may be of another merchant. Start from the accounts."),
     ),
     405: (mark("There is nothing here."), mark("Start from the accounts.")),
+    408: (mark("The form did not arrive whole."), mark("Nothing was changed. Send it again.")),
     413: (mark("This is too large."), mark("Send at most one megabyte.")),
     500: (
         mark("Something went wrong here."),
@@ -54,6 +62,10 @@ _TEXTS = {
         mark("Nothing is wrong with what you did. Try again in a moment."),
     ),
 }
+_TOO_MUCH = (
+    mark("Too much is asked for at this moment."),
+    mark("Nothing is wrong with what you did. Try again in a moment."),
+)
 _STALE_FORM = (
     mark("This form is too old, or from another session."),
     mark("Nothing was changed. Open the page again and send the form from there."),
@@ -84,8 +96,12 @@ def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
 def _told(error: Exception) -> tuple[int, tuple[str, str]]:
     if isinstance(error, FormError):
         return 403, _STALE_FORM if error.has_cookie else _NO_COOKIE
+    if isinstance(error, OverloadedError):
+        return 503, _TOO_MUCH
     if isinstance(error, ForbiddenError):
         status = 403
+    elif isinstance(error, UnfinishedError):
+        status = 408
     elif isinstance(error, NotFoundError):
         status = 404
     elif isinstance(error, InvalidInputError):

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from litestar import Request, get, post
+from litestar.datastructures import FormMultiDict
+from litestar.enums import RequestEncodingType
 from litestar.response import Response  # noqa: TC002 - the framework reads the handlers' annotations
 
 from alikassa.cabinet.office import office_of
 from alikassa.cabinet.refusals import ForbiddenError, FormError
 from alikassa.cabinet.users import Role
 from alikassa.cabinet.visits import COOKIE, Visit
+from alikassa.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from litestar.datastructures import FormMultiDict
     from litestar.handlers import HTTPRouteHandler
 
 __all__ = ["EVERYBODY", "MERCHANTS", "OPERATORS", "OWNERS", "form", "page", "safe_target", "visit_of"]
@@ -27,7 +29,10 @@ MERCHANTS = frozenset({Role.OWNER, Role.VIEWER})
 OWNERS = frozenset({Role.OWNER})
 OPERATORS = frozenset({Role.OPERATOR})
 
-_TARGET = re.compile(r"/cabinet(?:/[A-Za-z0-9._~-]+)*/?(?:\?[A-Za-z0-9._~=&%:+-]*)?", re.ASCII)
+# No part begins with a dot: `..` would lead out of the cabinet.
+_TARGET = re.compile(r"/cabinet(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?(?:\?[A-Za-z0-9._~=&%:+-]*)?", re.ASCII)
+
+_MOST_FIELDS = 100
 
 HTTP = Request[Any, Any, Any]
 
@@ -72,7 +77,7 @@ def form(
             visit = await visit_of(request)
             if roles is not None and visit.session is None:
                 return visit.go("/cabinet/login")
-            values = await request.form()
+            values = await _values_of(request)
             given = values.get("csrf", "")
             if not isinstance(given, str) or not visit.is_form_ours(given):
                 raise FormError(has_cookie=visit.has_token())
@@ -83,6 +88,28 @@ def form(
         return post(path, name=f"form {path}", status_code=200, opt={"roles": roles, "public": roles is None})(handler)
 
     return decorate
+
+
+async def _values_of(request: HTTP) -> FormMultiDict:
+    """A form's fields. InvalidInputError for what no browser makes of one, and nothing of what came is in it."""
+    try:
+        if request.content_type[0] == RequestEncodingType.URL_ENCODED:
+            # Not the framework's own way: it keeps the last thousand bodies, with their passwords, in memory.
+            text = (await request.body()).decode()
+            pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+            values = FormMultiDict(pairs)
+        else:
+            values = await request.form()
+    except (ValueError, LookupError):
+        raise _unreadable() from None
+    # No database keeps a NUL in a text.
+    if any("\0" in value for value in values.values() if isinstance(value, str)):
+        raise _unreadable()
+    return values
+
+
+def _unreadable() -> InvalidInputError:
+    return InvalidInputError("The form cannot be read.", remedy="Send it from its page.")
 
 
 def safe_target(given: str) -> str:

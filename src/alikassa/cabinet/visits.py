@@ -163,7 +163,9 @@ class Visit:
     def is_form_ours(self, given: str) -> bool:
         """Whether a form with this token was on a page that this browser got from us."""
         site = self.request.headers.get("sec-fetch-site", "same-origin")
-        return site in ("same-origin", "none") and bool(self._token) and hmac.compare_digest(_csrf(self._token), given)
+        if site not in ("same-origin", "none") or not self._token:
+            return False
+        return hmac.compare_digest(_csrf(self._token).encode(), given.encode())
 
     # Answers.
 

@@ -41,17 +41,19 @@ async def _log_in(visit: Visit, values: FormMultiDict) -> Response[Any]:
     login = text_of(values, "login", LONGEST_LOGIN).strip()
     target = safe_target(text_of(values, "next"))
     office, address = visit.office, visit.address
-    wait = office.throttle.seconds_to_wait(login, address)
-    if wait:
-        office.log.warning("login throttled", address=address)
-        return visit.page(
-            "login.html", status=429, target=target, login=login, problem="throttled", wait=-(-wait // 60)
-        )
-    user = await _who(visit, login, text_of(values, "password", LONGEST_PASSWORD + 1), text_of(values, "code", 20))
+    with office.throttle.attempt(login, address) as attempt:
+        if attempt.wait:
+            office.log.warning("login throttled", address=address)
+            minutes = -(-attempt.wait // 60)
+            return visit.page("login.html", status=429, target=target, login=login, problem="throttled", wait=minutes)
+        user = await _who(visit, login, text_of(values, "password", LONGEST_PASSWORD + 1), text_of(values, "code", 20))
+        attempt.failed = user is None
     if user is None:
-        office.throttle.failed(login, address)
         office.log.warning("login refused", address=address)
         return visit.page("login.html", status=400, target=target, login=login, problem="refused", wait=0)
+    if visit.session is not None:
+        # Its cookie is about to be replaced: nobody could end it any more.
+        await office.sessions.end(visit.session.hash)
     visit.keep_token(await office.sessions.open(user.id, address, visit.user_agent))
     visit.keep_language(user.language)
     office.log.info("login", user=str(user.id), role=user.role.value, address=address)

@@ -55,17 +55,18 @@ async def _change_password(visit: Visit, values: FormMultiDict) -> Response[Any]
 async def _is_password(visit: Visit, password: str) -> bool:
     """Guessing it from an open session is throttled as it is at the login."""
     office, user = visit.office, visit.user
-    if office.throttle.seconds_to_wait(user.login, visit.address):
-        return False
-    fits = await office.passwords.fits(user.password, password)
-    if not fits:
-        office.throttle.failed(user.login, visit.address)
+    with office.throttle.attempt(user.login, visit.address) as attempt:
+        if attempt.wait:
+            return False
+        fits = await office.passwords.fits(user.password, password)
+        attempt.failed = not fits
     return fits
 
 
 @form("/profile/codes")
 async def _begin_codes(visit: Visit, values: FormMultiDict) -> Response[Any]:
-    """A secret for the app. It counts only once the app has shown a code of it."""
+    """A secret for the app. It counts only once the app has shown a code of it, and comes back from where the
+    password was given: else whoever finds an open session could lock its owner out with a secret of their own."""
     if not await _is_password(visit, text_of(values, "password", LONGEST_PASSWORD + 1)):
         return await _shown(visit, "password-wrong", 400)
     return _codes(visit, new_secret())
@@ -73,15 +74,27 @@ async def _begin_codes(visit: Visit, values: FormMultiDict) -> Response[Any]:
 
 def _codes(visit: Visit, secret: bytes, problem: str = "") -> Response[Any]:
     drawn = Markup(picture(secret, visit.user.login))  # noqa: S704 - made of the secret and an escaped login
-    status = 400 if problem else 200
-    return visit.page("codes.html", status=status, picture=drawn, secret=secret_text(secret), problem=problem)
+    return visit.page(
+        "codes.html",
+        status=400 if problem else 200,
+        picture=drawn,
+        secret=secret_text(secret),
+        proof=visit.office.offers.proof(_session_of(visit), secret),
+        problem=problem,
+    )
+
+
+def _session_of(visit: Visit) -> bytes:
+    assert visit.session is not None  # noqa: S101 - the routing lets nobody else here
+    return visit.session.hash
 
 
 @form("/profile/codes/confirm")
 async def _confirm_codes(visit: Visit, values: FormMultiDict) -> Response[Any]:
-    text = text_of(values, "secret", 64)
-    secret = _secret_of(text)
-    if secret is None or visit.user.totp_secret is not None:
+    secret = _secret_of(text_of(values, "secret", 64))
+    if secret is None or not visit.office.offers.is_ours(_session_of(visit), secret, text_of(values, "proof", 64)):
+        return await _shown(visit, "codes-wrong", 400)
+    if visit.user.totp_secret is not None:
         return await _shown(visit, "codes-wrong", 400)
     step = accepted_step(secret, text_of(values, "code", 20), clock.now(), None)
     if step is None:
