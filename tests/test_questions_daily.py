@@ -5,15 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from alikassa.errors import InvalidInputError, NotFoundError
 from alikassa.ledger import snapshots
-from alikassa.ledger.commands import SetPolicy
+from alikassa.ledger.commands import Payment, SetPolicy
 from alikassa.ledger.database import Database
 from alikassa.ledger.policy import Policy
 from alikassa.ledger.questions.daily import MOST_DAYS, DayEnd, daily_balances, daily_balances_of
+from alikassa.money import SCALE
 from questions_story import Story, day, four, new_url, open_account, tell
 
 pytestmark = pytest.mark.anyio
@@ -114,3 +117,27 @@ async def test_what_cannot_be_asked(story: Story) -> None:
     with pytest.raises(NotFoundError):
         await daily_balances(story.database, uuid.uuid4(), days=1)
     assert len(await daily_balances(story.database, id_, days=MOST_DAYS, now=story.clock)) == MOST_DAYS + 1
+
+
+async def test_the_way_from_a_snapshot_is_short(
+    sqlite_url: str, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the postings, those are read that lie between a day's end and the snapshot that is nearer, not more."""
+    monkeypatch.setattr(snapshots, "EVERY", 8)
+    read: list[int] = []
+
+    def note(*arguments: Any) -> None:
+        if "FROM postings p" in arguments[2]:
+            # Of each row that was asked for, after which entry and up to which.
+            read.extend(last - first for first, last in zip(arguments[3][3::5], arguments[3][4::5], strict=True))
+
+    async with await Database.open(sqlite_url, create=True) as database:
+        story = await tell(database)
+        for number in range(60):
+            story.clock.at = day(4 + number / 7)
+            await story.books.book(Payment(account=story.account.id, amount=SCALE, reference=f"x{number}"))
+        event.listen(database._engine.sync_engine, "before_cursor_execute", note)
+        found = await daily_balances(database, story.account.id, days=20, now=story.clock)
+    assert len({one.sequence for one in found}) > 10
+    assert 5 < sum(read) < 60
+    assert max(read) <= 4

@@ -28,31 +28,10 @@ from sqlalchemy import (
 from alikassa.ledger.types import Amount, Moment, Uuid
 
 __all__ = [
-    "GROWING",
-    "IMMUTABLE",
-    "IN_ORDER_OF_RELEASE",
-    "REVISION",
-    "accounts",
-    "attempts",
-    "balance_snapshots",
-    "certificate_uses",
-    "certificates",
-    "closed_periods",
-    "discrepancies",
-    "is_open",
-    "journal_entries",
-    "lots",
-    "merchants",
-    "metadata",
-    "operator_tokens",
-    "payouts",
-    "policies",
-    "postings",
-    "requests",
-    "sessions",
-    "settings",
-    "users",
-    "verifications",
+    *("GROWING", "IMMUTABLE", "IN_ORDER_OF_RELEASE", "REVISION", "accounts", "attempts", "balance_snapshots"),
+    *("certificate_uses", "certificates", "closed_periods", "discrepancies", "is_open", "journal_entries"),
+    *("lots", "merchants", "metadata", "operator_tokens", "payouts", "policies", "postings", "requests"),
+    *("sessions", "settings", "users", "verifications"),
 ]
 
 #: The revision of the newest migration.
