@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alikassa.ledger.database import Database
     from alikassa.ledger.model import Account
 
-__all__ = ["HELD_EACH", "LOTS_EACH", "grow", "let_all_fall_due"]
+__all__ = ["HELD_EACH", "LOTS_EACH", "grow", "let_all_fall_due", "live"]
 
 #: Open lots an account, half of them in hold, half in the rolling reserve, each of 1.00.
 LOTS_EACH = 100
@@ -73,6 +73,48 @@ def _history(account: Account, entries: int, now: datetime, *, lots: bool) -> Sh
         sheet.book(draft, kind=Kind.ADJUSTMENT, reference=f"old-{draft.sequence}", now=now, content=b"bench")
         up = not up
     return sheet
+
+
+#: Of the entries of one account's year, one in so many is a payment that holds two sums.
+_PAYMENT_EACH = 20
+#: Few: so many fees in the whole year.
+_FEES = 10
+_BATCH = 20_000
+
+
+async def live(database: Database, account: Account, entries: int) -> None:
+    """A year of one account: so many entries, evenly until now, and a tenth as many open lots. None is due yet."""
+    step = timedelta(days=365) / (entries + 1)
+    start = clock.now() - step * entries
+    writer = database.writer()
+    for first in range(0, entries, _BATCH):
+        sheet = Sheet(account)
+        for number in range(first, min(first + _BATCH, entries)):
+            _one_of_a_year(sheet, number, entries // _FEES, start + step * number)
+        async with writer.transaction() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+            await write(connection, [sheet])
+        account = sheet.account
+
+
+def _one_of_a_year(sheet: Sheet, number: int, fee_each: int, now: datetime) -> None:
+    draft, kind = sheet.draft(), Kind.ADJUSTMENT
+    if number % _PAYMENT_EACH == 0:
+        kind = Kind.PAYMENT
+        draft.post(SystemAccount.CLEARING, -1000 * SCALE)
+        draft.post(SystemAccount.FEES, 39 * SCALE)
+        draft.open_lot(Bucket.ROLLING_RESERVE, 50 * SCALE, f"old-{number}", 0, now + timedelta(days=545))
+        draft.open_lot(Bucket.HOLD, 200 * SCALE, f"old-{number}", 0, now + timedelta(days=380))
+        draft.post(Bucket.BALANCE, 711 * SCALE)
+    elif number % fee_each == fee_each // 2 + 1:
+        kind = Kind.FEE
+        draft.post(Bucket.BALANCE, -SCALE)
+        draft.post(SystemAccount.FEES, SCALE)
+    else:
+        amount = number - SCALE if number % 2 else SCALE - number
+        draft.post(Bucket.BALANCE, amount)
+        draft.post(SystemAccount.ADJUSTMENTS, -amount)
+    sheet.book(draft, kind=kind, reference=f"old-{number}", now=now, content=b"bench")
 
 
 async def let_all_fall_due(database: Database) -> None:

@@ -16,6 +16,7 @@ from help_rows import measure_help
 from load import Load
 from posting_rows import measure_postings
 from processes import progress
+from question_rows import measure_questions
 from report import print_report
 from server_rows import measure_servers
 from start_rows import measure_starts
@@ -30,7 +31,7 @@ __all__ = ["main"]
 
 #: Payments a second while balances are asked for: each makes every reader read afresh.
 _BOOKED_MEANWHILE = 100
-_PARTS = ("server", "postings", "client", "help")
+_PARTS = ("server", "postings", "questions", "client", "help")
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,19 @@ class Plan:
     rounds: int = 5
     seconds: int = 3
     help_runs: int = 15
+    entries: int = 10**6
 
 
-_QUICK = Plan(rounds=1, seconds=1, help_runs=3)
+_QUICK = Plan(rounds=1, seconds=1, help_runs=3, entries=10**4)
 
 
 def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, str]) -> Iterator[Section]:
     """The sections, as they are found. Adds to `facts` what the run was made with."""
     if "server" in parts or "postings" in parts:
         yield from _measure_books(parts, plan, folder, facts)
+    if "questions" in parts:
+        progress(f"Questions: filling books with {plan.entries:,} entries (a minute and a half) ...")
+        yield measure_questions(folder, many=plan.entries, runs=plan.rounds)
     if "client" in parts:
         progress("Client calls")
         (shop,) = make_shops(merchants=1, accounts_each=ACCOUNTS)
