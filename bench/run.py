@@ -14,6 +14,7 @@ from client_rows import ACCOUNTS, measure_clients, serving_over_https
 from engines import fill_sqlite, grow_large, make_due, postgresql, prepare_stores, release_all
 from help_rows import measure_help
 from load import Load
+from page_rows import measure_pages
 from posting_rows import measure_postings
 from processes import progress
 from question_rows import measure_questions
@@ -54,6 +55,7 @@ def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, s
     if "questions" in parts:
         progress(f"Questions: filling books with {plan.entries:,} entries (a minute and a half) ...")
         yield measure_questions(folder, many=plan.entries, runs=plan.rounds)
+        yield measure_pages(folder, runs=plan.rounds)
     if "client" in parts:
         progress("Client calls")
         (shop,) = make_shops(merchants=1, accounts_each=ACCOUNTS)

@@ -1,0 +1,122 @@
+"""How long pages of the cabinet take the server, of an account with a short and with a long year behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import re
+import time
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlencode
+
+from processes import free_port, progress, running, serve_command
+from results import Comparison, Row, Section, Target
+
+from alikassa.cabinet.passwords import Passwords
+from alikassa.cabinet.users import Role, Users
+from alikassa.ledger.database import Database
+from alikassa.ledger.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["measure_pages"]
+
+_PASSWORD = "a password of this run"  # noqa: S105 - of a user that lives for a minute
+_LIMIT_MS = 150
+_PAGES = {
+    "account": "/cabinet/accounts/{}",
+    "chart of 365 days": "/cabinet/accounts/{}/chart.json?days=365",
+    "statement": "/cabinet/accounts/{}/statement",
+    "statement, a month of half a year ago": "/cabinet/accounts/{}/statement?{}",
+    "statement, one reference": "/cabinet/accounts/{}/statement?reference=nothing-like-it",
+    "requests": "/cabinet/accounts/{}/requests",
+}
+
+
+class _Account(NamedTuple):
+    id: str
+    entries: int
+
+
+def measure_pages(folder: Path, *, runs: int) -> Section:
+    """Of the books that the questions were asked of, `folder`/questions.db; whole answers over HTTP, asked in turn."""
+    url = f"sqlite:///{folder / 'questions.db'}"
+    accounts = sorted(asyncio.run(_prepare(url)), key=lambda one: one.entries)
+    port = free_port()
+    command = serve_command(url, free_port(), operator_port=port)
+    with running("the cabinet", command, port, folder / "cabinet.log"):
+        visitor = _Visitor(port)
+        samples = {
+            (name, one.id): list(_measured(visitor, path, one, runs))
+            for name, path in _PAGES.items()
+            for one in accounts
+        }
+    few, many = accounts
+    rows = []
+    for name in _PAGES:
+        short = Row(f"{name}, {few.entries:,} entries", samples[name, few.id])
+        long = Row(f"{name}, {many.entries:,} entries", samples[name, many.id])
+        limit = Comparison(long.median / _LIMIT_MS, f"{_LIMIT_MS} ms", Target(1, below=True))
+        long.comparisons = (limit, Comparison(long.median / short.median, f"{few.entries:,} entries"))
+        rows += [short, long]
+        progress(f"  {long.name:<60} {long.median:>8,.1f} ms")
+    return Section("Pages of the cabinet about one account, milliseconds (SQLite)", tuple(rows))
+
+
+async def _prepare(url: str) -> list[_Account]:
+    """A user for the run, and the accounts."""
+    async with await Database.open(url) as database:
+        (merchant,) = await Registry(database).merchants()
+        await Users(database).add("bench", Role.VIEWER, await Passwords().hash(_PASSWORD), merchant=merchant.id)
+        return [_Account(str(one.id), one.sequence) for one in await Registry(database).accounts(merchant.id)]
+
+
+def _measured(visitor: _Visitor, path: str, account: _Account, runs: int) -> list[float]:
+    from datetime import UTC, datetime, timedelta
+
+    today = datetime.now(UTC).date()
+    month = urlencode({"from": today - timedelta(days=210), "to": today - timedelta(days=180)})
+    times = []
+    # The first, not counted, finds templates and statements compiled.
+    for number in range(runs + 1):
+        start = time.perf_counter()
+        visitor.get(path.format(account.id, month))
+        if number:
+            times.append((time.perf_counter() - start) * 1000)
+    return times
+
+
+class _Visitor:
+    """Somebody logged in, over one kept connection."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._cookies: dict[str, str] = {}
+        page = self.get("/cabinet/login")
+        token = re.search(rb'name="csrf" value="([^"]+)"', page)
+        if token is None:
+            raise RuntimeError("The login page has no form.")
+        self._ask(
+            "POST",
+            "/cabinet/login",
+            urlencode({"csrf": token[1].decode(), "login": "bench", "password": _PASSWORD}),
+            expected=303,
+        )
+
+    def get(self, path: str) -> bytes:
+        return self._ask("GET", path, None, expected=200)
+
+    def _ask(self, method: str, path: str, body: str | None, *, expected: int) -> bytes:
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        self._connection.request(method, path, body=body, headers=headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status != expected:
+            raise RuntimeError(f"{path}: {answer.status}")
+        for line in answer.headers.get_all("set-cookie") or []:
+            name, _, value = line.partition(";")[0].partition("=")
+            self._cookies[name] = value
+        return content
