@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
 
+from alikassa.cabinet.refusals import UnfinishedError
+
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
 __all__ = ["PREFIX", "Guard"]
 
@@ -37,13 +40,15 @@ _OVER_TLS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class Guard:
-    """Around the application: headers for everything under `/cabinet`."""
+    """Around the application, for everything under `/cabinet`: headers, and `body_seconds` for a form to arrive."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, body_seconds: float) -> None:
         self._app = app
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or not scope["path"].startswith(PREFIX):
+        # As the router reads a path: it skips what is empty between two strokes.
+        if scope["type"] != ScopeType.HTTP or not f"/{scope['path'].lstrip('/')}".startswith(PREFIX):
             await self._app(scope, receive, send)
             return
         headers = [*_ALWAYS, _OVER_TLS] if scope.get("scheme") == "https" else _ALWAYS
@@ -53,4 +58,27 @@ class Guard:
                 message["headers"] = [*message["headers"], *headers]
             await send(message)
 
-        await self._app(scope, receive, guarded)
+        await self._app(scope, _in_time(receive, self._body_seconds), guarded)
+
+
+def _in_time(receive: Receive, seconds: float) -> Receive:
+    """UnfinishedError for a body that does not arrive, whole, in so many seconds."""
+    until = asyncio.get_running_loop().time() + seconds
+    arrived = False
+
+    async def received() -> ReceiveMessage:
+        nonlocal arrived
+        if arrived:
+            # What is waited for now is that the visitor goes away, however long an answer takes.
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise UnfinishedError from None
+        if message["type"] != "http.request":
+            raise UnfinishedError
+        arrived = not message.get("more_body", False)
+        return message
+
+    return received

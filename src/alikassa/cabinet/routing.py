@@ -18,7 +18,7 @@ from alikassa.cabinet.visits import COOKIE, Visit
 from alikassa.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from litestar.handlers import HTTPRouteHandler
 
@@ -33,6 +33,8 @@ OPERATORS = frozenset({Role.OPERATOR})
 _TARGET = re.compile(r"/cabinet(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?(?:\?[A-Za-z0-9._~=&%:+-]*)?", re.ASCII)
 
 _MOST_FIELDS = 100
+# A NUL, which PostgreSQL does not keep, and half of a surrogate pair, which nothing encodes.
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 
 HTTP = Request[Any, Any, Any]
 
@@ -60,6 +62,7 @@ def page(
                     return visit.go(f"/cabinet/login?next={quote(f'{target}?{query}' if query else target)}")
                 if visit.user.role not in roles:
                     raise ForbiddenError
+            _refuse_unfit(request.query_params.values())
             return await work(visit)
 
         return get(path, name=f"page {path}", opt={"roles": roles, "public": roles is None})(handler)
@@ -102,14 +105,17 @@ async def _values_of(request: HTTP) -> FormMultiDict:
             values = await request.form()
     except (ValueError, LookupError):
         raise _unreadable() from None
-    # No database keeps a NUL in a text.
-    if any("\0" in value for value in values.values() if isinstance(value, str)):
-        raise _unreadable()
+    _refuse_unfit(values.values())
     return values
 
 
+def _refuse_unfit(values: Iterable[object]) -> None:
+    if any(_UNFIT.search(value) for value in values if isinstance(value, str)):
+        raise _unreadable()
+
+
 def _unreadable() -> InvalidInputError:
-    return InvalidInputError("The form cannot be read.", remedy="Send it from its page.")
+    return InvalidInputError("What was sent cannot be read.", remedy="Send it from its page.")
 
 
 def safe_target(given: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -38,7 +39,8 @@ __all__ = ["ROUTES"]
 
 _LINES = 50
 _PRINTED = 2000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Where a cell begins: some spreadsheets part them at other characters than ours, whatever is quoted.
+_FORMULA = re.compile(r"(^|[;|\t]\s*)(?=[=+\-@\t\r])")
 
 
 class _Asked(msgspec.Struct):
@@ -207,7 +209,7 @@ def _row(values: list[str]) -> bytes:
 
 def _plain(text: str) -> str:
     """A text that a spreadsheet would take for a formula gets an apostrophe before it: others may have written it."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1'", text)
 
 
 @page("/accounts/{account:uuid}/entries/{sequence:int}")
