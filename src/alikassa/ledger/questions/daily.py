@@ -10,7 +10,7 @@ import msgspec
 from alikassa.errors import InvalidInputError
 from alikassa.ledger.model import Account, Bucket
 from alikassa.ledger.questions.days import day_of, ends_of_days
-from alikassa.ledger.questions.reading import find_account, require_limit, time_of, time_zones
+from alikassa.ledger.questions.reading import find_each_account, require_limit, time_of, time_zones
 from alikassa.ledger.questions.stood import last_entries_before, stood_after
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def daily_balances_of(
             f"{days} days of {len(wanted)} accounts are too many for one question.", remedy="Ask for fewer of either."
         )
     async with database.read() as connection:
-        found = [await find_account(connection, one) for one in wanted]
+        found = await find_each_account(connection, wanted)
         at = await time_of(database, connection, now)
         zones = await time_zones(connection, found)
         ends = [_End(one, day, end) for one in found for day, end in _last_days(at, days, zones[one.id])]

@@ -204,17 +204,24 @@ class _OpenLots:
         return listed, _rest(whole, [lot.remaining for lot in listed])
 
     async def _listed(self, when: When, limit: int, *where: sa.ColumnElement[bool]) -> list[HeldLot]:
-        entry = journal_entries.c
+        here, entry = lots_of(self._account.id), journal_entries.c
+        # First their keys, from the index alone: lots of the other bucket may have to be passed over.
+        chosen = (
+            sa.select(lots.c.sequence, lots.c.line)
+            .where(*here, is_open, is_when(self._connection, when, self._at), *where)
+            .order_by(*IN_ORDER_OF_RELEASE)
+            .limit(limit)
+            .subquery()
+        )
+        same = sa.and_(*here, lots.c.sequence == chosen.c.sequence, lots.c.line == chosen.c.line)
         made_by = sa.and_(*entries_of(self._account.id), entry.sequence == lots.c.sequence)
         statement = (
             sa.select(
                 *(lots.c.sequence, lots.c.line, lots.c.bucket, entry.kind, lots.c.source, entry.reason),
                 *(entry.effective_at, lots.c.policy, lots.c.amount, lots.c.remaining, lots.c.due_at),
             )
-            .select_from(lots.join(journal_entries, made_by))
-            .where(*lots_of(self._account.id), is_open, is_when(self._connection, when, self._at), *where)
+            .select_from(chosen.join(lots, same).join(journal_entries, made_by))
             .order_by(*IN_ORDER_OF_RELEASE)
-            .limit(limit)
         )
         return [self._lot(row) for row in await self._connection.execute(statement)]
 

@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from alikassa.errors import InvalidInputError, NotFoundError
-from alikassa.ledger import store
+from alikassa.ledger import rows, store
+from alikassa.ledger.bulk import columns_of, find_rows
 from alikassa.ledger.ids import lane_of
+from alikassa.ledger.schema import accounts as accounts_table
 from alikassa.ledger.schema import journal_entries, lots, payouts, policies, postings
 
 if TYPE_CHECKING:
@@ -25,9 +27,22 @@ if TYPE_CHECKING:
     from alikassa.ledger.model import Account
 
 __all__ = [
-    *("by_index_of", "entries_of", "find_account", "in_utc", "lots_of", "payouts_of", "postings_of", "require_limit"),
+    *(
+        "by_index_of",
+        "entries_of",
+        "find_account",
+        "find_each_account",
+        "in_utc",
+        "lots_of",
+        "payouts_of",
+        "postings_of",
+        "require_limit",
+    ),
     *("time_of", "time_zones"),
 ]
+
+
+_ACCOUNT = columns_of(accounts_table, "lane", "id")
 
 
 async def find_account(connection: AsyncConnection, account: uuid.UUID) -> Account:
@@ -35,6 +50,16 @@ async def find_account(connection: AsyncConnection, account: uuid.UUID) -> Accou
     found = await store.find_account(connection, account)
     if found is None:
         raise NotFoundError(f"There is no account {account}.", remedy="List them: alikassa account list")
+    return found
+
+
+async def find_each_account(connection: AsyncConnection, accounts: Iterable[uuid.UUID]) -> list[Account]:
+    """All of them, in one statement. NotFoundError when one is not there."""
+    keys = {one: (lane_of(one), one) for one in accounts}
+    found = [rows.account(row) for row in await find_rows(connection, _ACCOUNT, list(keys.values()), rows.ACCOUNT)]
+    missing = keys.keys() - {one.id for one in found}
+    if missing:
+        raise NotFoundError(f"There is no account {min(missing)}.", remedy="List them: alikassa account list")
     return found
 
 
