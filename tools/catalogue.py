@@ -13,6 +13,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from alikassa.server.requests.remedies import texts
+
 __all__ = ["CATALOGUE", "extracted", "updated"]
 
 CABINET = Path(__file__).parent.parent / "src" / "alikassa"
@@ -34,6 +36,9 @@ def extracted() -> Catalog:
         str(CABINET), _METHODS, _OPTIONS, keywords=_KEYWORDS, directory_filter=lambda _: True
     ):
         catalogue.add(message, None, [(path, line)], auto_comments=comments)
+    # The server's own, which knows nothing of the cabinet.
+    for text in texts():
+        catalogue.add(text)
     return catalogue
 
 

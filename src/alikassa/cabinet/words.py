@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from alikassa.cabinet.texts import mark
+from alikassa.cabinet.users import Role
 from alikassa.ledger.model import AccountState, Bucket, CertificateState, Kind, PayoutState, Purpose, SystemAccount
+from alikassa.server.requests.kept import Outcome
 
-__all__ = ["ACCOUNT_STATES", "BUCKETS", "CERTIFICATE_STATES", "KINDS", "PAYOUT_STATES", "PLACES", "PURPOSES"]
+__all__ = [
+    *("ACCOUNT_STATES", "BUCKETS", "CERTIFICATE_STATES", "KINDS", "OUTCOMES", "PAYOUT_STATES", "PLACES", "PURPOSES"),
+    "ROLES",
+]
 
 BUCKETS = {
     Bucket.BALANCE: mark("Balance"),
@@ -60,3 +65,11 @@ ACCOUNT_STATES = {
 }
 PURPOSES = {Purpose.PAYMENT: mark("payments"), Purpose.PAYOUT: mark("payouts and balance")}
 CERTIFICATE_STATES = {CertificateState.ACTIVE: mark("active"), CertificateState.REVOKED: mark("revoked")}
+OUTCOMES = {
+    Outcome.OK: mark("answered"),
+    Outcome.REFUSED: mark("refused"),
+    Outcome.MALFORMED: mark("malformed"),
+    Outcome.UNAVAILABLE: mark("unavailable"),
+    Outcome.ERROR: mark("failed at our side"),
+}
+ROLES = {Role.OWNER: mark("owner"), Role.VIEWER: mark("viewer"), Role.OPERATOR: mark("operator")}

@@ -1,6 +1,17 @@
 """The pages, one module for each room of the cabinet."""
 
-from alikassa.cabinet.pages import accounts, chart, keys, login, profile, statement, tryit
+from alikassa.cabinet.pages import (
+    accounts,
+    chart,
+    keys,
+    login,
+    merchants,
+    operators,
+    profile,
+    requests,
+    statement,
+    tryit,
+)
 
 __all__ = ["ROUTES"]
 
@@ -12,4 +23,7 @@ ROUTES = [
     *profile.ROUTES,
     *keys.ROUTES,
     *tryit.ROUTES,
+    *requests.ROUTES,
+    *operators.ROUTES,
+    *merchants.ROUTES,
 ]

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.database import Database
 
-__all__ = ["Pointed", "Rotation", "WatchedCertificate", "old_certificates", "rotations", "signing_with_sha1"]
+__all__ = [
+    *("Pointed", "Rotation", "WatchedCertificate"),
+    *("old_certificates", "owner_of", "rotations", "signing_with_sha1"),
+]
 
 One = TypeVar("One")
 
@@ -109,3 +112,12 @@ async def _pointed(
 
 async def _count(connection: AsyncConnection, source: sa.FromClause) -> int:
     return await connection.scalar(sa.select(sa.func.count()).select_from(source)) or 0
+
+
+async def owner_of(database: Database, certificate: uuid.UUID) -> uuid.UUID | None:
+    """The merchant whose it is, None when there is no such certificate."""
+    async with database.read() as connection:
+        found: uuid.UUID | None = await connection.scalar(
+            sa.select(certificates.c.merchant_id).where(certificates.c.id == certificate)
+        )
+    return found

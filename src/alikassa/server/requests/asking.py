@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.database import Database
 
-__all__ = ["MOST_ACCOUNTS", "MOST_REQUESTS", "CertificateUse", "RequestPage", "SeenRequest", "requests_of", "uses_of"]
+__all__ = [
+    *("MOST_ACCOUNTS", "MOST_REQUESTS", "CertificateUse", "RequestPage", "SeenRequest"),
+    *("requests_of", "seen_request", "uses_of"),
+]
 
 #: Requests of one page at most, and accounts that are asked for together.
 MOST_REQUESTS = 1000
@@ -106,7 +109,7 @@ async def requests_of(
             parts = [_newest(ring, conditions, limit + 1) for ring in rings[start : start + _TOGETHER]]
             found += (await connection.execute(sa.union_all(*parts))).all()
     found.sort(key=lambda row: row.id, reverse=True)
-    seen = [_seen(row) for row in found[:limit]]
+    seen = [seen_request(row) for row in found[:limit]]
     cursor = write_cursor(question, _Position(seen[-1].id)) if len(found) > limit else None
     return RequestPage(seen, cursor)
 
@@ -140,7 +143,8 @@ def _newest(ring: tuple[uuid.UUID, bool], conditions: Sequence[sa.ColumnElement[
     return sa.select(newest.subquery())
 
 
-def _seen(row: Any) -> SeenRequest:
+def seen_request(row: Any) -> SeenRequest:
+    """From a row of the table."""
     return SeenRequest(
         id=row.id,
         at=row.at,
