@@ -81,6 +81,14 @@ def serve(
             help="Where merchants' programs reach the server, as the cabinet shows it; where it listens, if left out.",
         ),
     ] = "",
+    trusted_proxy: Annotated[
+        str,
+        typer.Option(
+            "--trusted-proxy",
+            envvar="ALIKASSA_TRUSTED_PROXY",
+            help="Address of the reverse proxy before the operator's port: its X-Forwarded-For says who logs in.",
+        ),
+    ] = "",
     sweep_seconds: Annotated[
         float,
         typer.Option("--sweep-seconds", min=0.1, max=3600, help="The operator's process books due releases so often."),
@@ -111,6 +119,7 @@ def serve(
         operator_host=operator_host,
         operator_port=operator_port,
         public_url=public_url,
+        trusted_proxy=trusted_proxy,
         sweep_seconds=sweep_seconds,
     )
     run(settings, "alikassa.cabinet.application:application")

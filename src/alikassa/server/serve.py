@@ -42,6 +42,7 @@ def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
     Raises ConfigurationError when a port, file or database cannot be used, ServerError when the operator's process
     failed.
     """
+    _check_proxy(settings.trusted_proxy)
     asyncio.run(_prepare_database(settings.database))
     _check_tls(settings)
     _raise_file_limit()
@@ -136,6 +137,15 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _check_proxy(address: str) -> None:
+    try:
+        ipaddress.ip_address(address or "::")
+    except ValueError as error:
+        raise ConfigurationError(
+            "The trusted proxy is no address.", remedy="Give --trusted-proxy as 127.0.0.1 or ::1, without a port."
+        ) from error
 
 
 def _check_tls(settings: Settings) -> None:

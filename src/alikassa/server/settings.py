@@ -36,5 +36,7 @@ class Settings:
     operator_port: int = 8081
     #: Where merchants' programs reach the server, as the cabinet shows it; "" for where it listens.
     public_url: str = ""
+    #: The address of a reverse proxy in front of the operator's port, whose word on who asks counts; "" for none.
+    trusted_proxy: str = ""
     #: The pause between two releases of all that is due. Nobody who asks or books waits for them.
     sweep_seconds: float = 3.0

@@ -17,6 +17,7 @@ from granian.constants import Interfaces
 
 from alikassa.server.log import configure_logging
 from alikassa.server.operator.log import OperatorLog
+from alikassa.server.operator.proxied import Proxied
 from alikassa.server.web import url_of, web_server
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def _load(settings: Settings, target: str) -> Any:
     _end_at_signals()
     # In the worker alone: the framework is not for the processes that only watch.
     module, _, name = target.partition(":")
-    return getattr(import_module(module), name)(settings)
+    application = getattr(import_module(module), name)(settings)
+    return Proxied(application, settings.trusted_proxy) if settings.trusted_proxy else application
 
 
 def _end_with(parent: int) -> None:
