@@ -33,9 +33,9 @@ test-browser: setup
 	@test -e $(VENV)/browser/node_modules/axe-core || npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(VENV)/browser axe-core@4
 	@$(BIN)/pytest -n 2 tests/browser
 
-# Hundreds of kills, and twenty times as many random commands.
+# Hundreds of kills, standbys that take over, and twenty times as many random commands.
 test-long: setup
-	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_books_stateful.py
+	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_standby.py tests/test_books_stateful.py
 
 check: setup
 	$(BIN)/ruff check .
