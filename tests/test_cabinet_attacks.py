@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from litestar.handlers import HTTPRouteHandler
 
 from alikassa.cabinet.assets import serve_asset
 from alikassa.cabinet.pages import ROUTES
+from alikassa.cabinet.pages.statement import _Asked, _lines
 from alikassa.cabinet.routing import safe_target
+from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Payment, SetPolicy
+from alikassa.ledger.database import Database
+from alikassa.ledger.policy import Policy
+from alikassa.ledger.questions.reading import find_account
+from alikassa.ledger.registry import Registry
 from cabinet_server import PASSWORD, Cabinet, Visitor, cabinet_served, cookie_of, text_of
 
 POLICY = (
@@ -62,7 +72,7 @@ def _filled(kind: str) -> str:
 
 def kept(cabinet: Cabinet) -> list[Any]:
     """All that a form could change. When a session was last seen is none of it."""
-    with sqlite3.connect(f"file:{urlsplit(cabinet.database).path[1:]}?mode=ro", uri=True) as database:
+    with closing(sqlite3.connect(f"file:{urlsplit(cabinet.database).path[1:]}?mode=ro", uri=True)) as database:
         return [
             database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
             for table in ("users", "merchants", "certificates", "accounts", "journal_entries")
@@ -350,13 +360,6 @@ def asked(cabinet: Cabinet, owner: Visitor, account: uuid.UUID) -> list[tuple[Vi
 @pytest.fixture(scope="module")
 def account(cabinet: Cabinet) -> uuid.UUID:
     """One with a few entries, and terms with a time zone that is far from UTC."""
-    import asyncio
-
-    from alikassa.ledger.books import Books
-    from alikassa.ledger.commands import Payment, SetPolicy
-    from alikassa.ledger.database import Database
-    from alikassa.ledger.policy import Policy
-    from alikassa.ledger.registry import Registry
 
     async def book() -> uuid.UUID:
         async with await Database.open(cabinet.database) as database:
@@ -384,3 +387,26 @@ def test_a_reference_is_no_formula(owner: Visitor, account: uuid.UUID) -> None:
     table = owner.get(f"/cabinet/accounts/{account}/statement.csv").text
     assert "order-1;'=1+1" in table
     assert ";=" not in table
+
+
+def test_a_download_that_stalls_holds_no_connection(cabinet: Cabinet, account: uuid.UUID) -> None:
+    """Between two pages nothing is being read: whoever stops in the middle takes nothing from others, on SQLite no
+    checkpoint and on PostgreSQL none of the fifteen connections."""
+
+    async def stall() -> int:
+        async with await Database.open(cabinet.database) as database:
+            async with database.read() as connection:
+                found = await find_account(connection, account)
+            lines = _lines(database, found, ZoneInfo("UTC"), _Asked(None, None, None, "", "", ""))
+            head, first = await anext(lines), await anext(lines)
+            assert head.startswith(b"sequence,")
+            assert b"order-1" in first
+            with closing(sqlite3.connect(urlsplit(cabinet.database).path[1:], timeout=0.2)) as other:
+                other.execute("UPDATE users SET language = 'ru' WHERE login = 'viewer'")
+                other.commit()
+                (busy, *_) = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            with pytest.raises(StopAsyncIteration):
+                await anext(lines)
+            return int(busy)
+
+    assert asyncio.run(stall()) == 0

@@ -20,7 +20,7 @@ from alikassa.errors import InvalidInputError, NotFoundError
 from alikassa.ledger.model import BUCKETS, Kind
 from alikassa.ledger.questions.entry import find_entry
 from alikassa.ledger.questions.policies import find_policies
-from alikassa.ledger.questions.statement import statement, statement_pages
+from alikassa.ledger.questions.statement import MOST_LINES, statement
 from alikassa.ledger.rules.checks import LONGEST_REFERENCE
 from alikassa.money import from_units
 
@@ -145,10 +145,9 @@ async def _print(visit: Visit) -> Response[Any]:
     database = visit.office.desk.database
     account = await visit.account(id_of(visit))
     zone, asked = await zone_of_account(database, account), _Asked.of(visit)
-    pages = statement_pages(database, account.id, **asked.period(zone))
     lines: list[Any] = []
     found: Statement | None = None
-    async for found in pages:
+    async for found in _pages(database, account, asked.period(zone)):
         lines += found.lines
         if len(lines) >= _PRINTED:
             break
@@ -185,7 +184,7 @@ async def _lines(database: Database, account: Account, zone: ZoneInfo, asked: _A
     head = ["sequence", "id", "kind", "reference", "effective_at", "recorded_at", "currency"]
     head += [f"{name}_change" for name in names] + [f"{name}_after" for name in names] + ["reason"]
     yield _row(head)
-    async for part in statement_pages(database, account.id, **asked.period(zone), **asked.chosen()):
+    async for part in _pages(database, account, {**asked.period(zone), **asked.chosen()}):
         text = bytearray()
         for line in part.lines:
             entry = line.entry
@@ -199,6 +198,17 @@ async def _lines(database: Database, account: Account, zone: ZoneInfo, asked: _A
                 ]
             )
         yield bytes(text)
+
+
+async def _pages(database: Database, account: Account, question: dict[str, Any]) -> AsyncIterator[Statement]:
+    """Each by a read of its own: whoever stalls in the middle of a download must not hold a connection meanwhile."""
+    after: str | None = None
+    while True:
+        found = await statement(database, account.id, after=after, limit=MOST_LINES, **question)
+        yield found
+        after = found.cursor
+        if after is None:
+            return
 
 
 def _row(values: list[str]) -> bytes:
