@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
 
 from alikassa.errors import PayoutStateError
 from alikassa.ledger.books import Books
@@ -19,7 +20,7 @@ from alikassa.ledger.commands import Adjustment, PayoutCreate, PayoutFail, Payou
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Account, Bucket, Purpose
 from alikassa.ledger.registry import Registry
-from alikassa.ledger.schema import certificate_uses
+from alikassa.ledger.schema import certificate_uses, postings
 from alikassa.money import to_units
 from alikassa.protocol.certificates import load_public_key
 from cabinet_server import Cabinet, Visitor, cabinet_served, text_of
@@ -240,7 +241,45 @@ def test_the_trial_balance_is_worked_out_when_asked_for(told: Told) -> None:
     assert "Together 0.00 USDT" in usdt
 
 
+def test_a_search_by_name_says_when_there_are_more(told: Told) -> None:
+    """More merchants than are looked at: their accounts are not all there, and the page says so."""
+
+    async def add_many() -> None:
+        async with await Database.open(told.cabinet.database) as database, database.write() as connection:
+            registry = Registry(database, within=connection)
+            for number in range(51):
+                await registry.add_merchant(f"Kiosk {number}")
+
+    asyncio.run(add_many())
+    words = "More merchants have this part in their names: only the accounts of the first 50 are here."
+    assert words in shown(told, "/cabinet/accounts/search?name=kiosk")
+    assert words not in shown(told, "/cabinet/accounts/search?name=corner")
+    page = told.operator.get("/cabinet/merchants?name=kiosk").text
+    following = re.search(r'href="(\?[^"]+)" rel="next"', page)
+    assert following is not None
+    second = told.operator.get("/cabinet/merchants" + following[1].replace("&amp;", "&")).text
+    names = re.findall(r">(Kiosk \d+)</a>", page + second)
+    assert (len(names), len(set(names))) == (51, 51)
+
+
 def test_a_cursor_of_nothing_is_refused(told: Told) -> None:
     """In words of its own page."""
     for path in ("/cabinet/payouts", "/cabinet/discrepancies"):
         assert told.operator.get(f"{path}?after={quote('nonsense')}").status_code == 400
+
+
+def test_books_that_do_not_balance_are_said_to(told: Told) -> None:
+    """What somebody changed past the triggers: loudly, and in what currency. The last, since nothing holds after it."""
+
+    async def tamper() -> None:
+        async with await Database.open(told.cabinet.database) as database, database.write() as connection:
+            await connection.exec_driver_sql("DROP TRIGGER postings_no_update")
+            changed = sa.update(postings).where(postings.c.account_id == SECOND, postings.c.amount < 0)
+            await connection.execute(changed.values(amount=to_units("-1")))
+
+    asyncio.run(tamper())
+    told.operator.read_token("/cabinet/trial-balance")
+    text = text_of(told.operator.post("/cabinet/trial-balance").text)
+    assert "The books do not balance." in text
+    assert "in USDT sum to" in text
+    assert "Worked out at" not in shown(told, "/cabinet/trial-balance")

@@ -138,6 +138,19 @@ def test_an_account_without_requests_says_how_to_make_one(told: Told) -> None:
     assert f'href="/cabinet/accounts/{told.idle}/try">Try it: make the first request' in page
 
 
+def test_a_merchant_without_accounts_is_told_who_opens_them(told: Told) -> None:
+    """Its page of requests is there, with nothing in it."""
+
+    async def add() -> uuid.UUID:
+        async with await Database.open(told.cabinet.database) as database:
+            return (await Registry(database).add_merchant("Nobody's")).id
+
+    merchant = asyncio.run(add())
+    text = shown(told.cabinet.visitor("operator"), f"/cabinet/requests?merchant={merchant}")
+    assert "No request has come in yet." in text
+    assert "alikassa account open" in text
+
+
 def test_another_merchants_requests_are_not_there(told: Told) -> None:
     """By its account, its key, or among one's own; and nobody's are the operator's only."""
     stranger = told.cabinet.visitor("stranger")

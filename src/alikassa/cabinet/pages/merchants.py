@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from litestar.response import Response
 
     from alikassa.cabinet.visits import Visit
+    from alikassa.ledger.database import Database
 
 __all__ = ["ROUTES"]
 
@@ -31,6 +32,8 @@ _LISTED = 50
 #: A merchant's accounts that its page shows, with a way to the others.
 _ACCOUNTS = 20
 _LONGEST_CURRENCY = 10
+#: How often the search for a name goes on by itself, each time through `MOST_NAMES`.
+_MOST_LOOKS = 5
 
 
 @page("/merchants", OPERATORS)
@@ -96,9 +99,8 @@ async def _search(visit: Visit) -> Response[Any]:
     of_merchants: list[uuid.UUID] | None = None if merchant is None else [merchant]
     has_more_names = False
     if asked["name"]:
-        named = await merchants_named(database, asked["name"], limit=_LISTED)
-        has_more_names = named.cursor is not None
-        of_merchants = [one.id for one in named.merchants if merchant in (None, one.id)]
+        named, has_more_names = await _named(database, asked["name"])
+        of_merchants = [one for one in named if merchant in (None, one)]
     problem = ""
     found: list[Account] = []
     try:
@@ -125,6 +127,19 @@ async def _search(visit: Visit) -> Response[Any]:
         is_first=after is None,
         next=query_with(visit, after=str(shown[-1].id) if len(found) > _LISTED else None),
     )
+
+
+async def _named(database: Database, part: str) -> tuple[list[uuid.UUID], bool]:
+    """The first merchants whose name has this part, and whether there may be more."""
+    found: list[uuid.UUID] = []
+    after = None
+    for _ in range(_MOST_LOOKS):
+        page_ = await merchants_named(database, part, after=after, limit=_LISTED - len(found))
+        found += [one.id for one in page_.merchants]
+        after = page_.cursor
+        if after is None or len(found) == _LISTED:
+            break
+    return found, after is not None
 
 
 ROUTES = [_merchants, _merchant, _search]
