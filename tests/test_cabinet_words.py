@@ -1,0 +1,44 @@
+"""Every word of the cabinet is there in Russian, with the same places to fill in."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from babel.messages.pofile import read_po
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import catalogue  # noqa: E402 - a tool, not a package
+
+PLACE = re.compile(r"%\((\w+)\)s|%%")
+
+
+def test_every_text_has_its_russian() -> None:
+    """No text of a template or of the code lacks a translation, in all three plural forms, and none is left over."""
+    with catalogue.CATALOGUE.open("rb") as file:
+        known = {message.id: message.string for message in read_po(file, locale="ru") if message.id}
+    wanted = {message.id for message in catalogue.extracted() if message.id}
+    assert wanted - known.keys() == set(), "run: make catalogue"
+    assert known.keys() - wanted == set(), "run: make catalogue"
+    assert [id_ for id_, text in known.items() if not (all(text) if isinstance(text, tuple) else text)] == []
+    assert [id_ for id_, text in known.items() if isinstance(id_, tuple) and len(text) != 3] == []
+
+
+def test_the_russian_fills_in_what_the_english_does() -> None:
+    """A translation names the same values: a missing one would be lost, another would be an error."""
+    with catalogue.CATALOGUE.open("rb") as file:
+        for message in read_po(file, locale="ru"):
+            if not message.id:
+                continue
+            english = message.id[1] if isinstance(message.id, tuple) else message.id
+            for russian in message.string if isinstance(message.string, tuple) else (message.string,):
+                assert set(PLACE.findall(english)) == set(PLACE.findall(russian)), english
+
+
+def test_the_catalogue_is_as_the_tool_writes_it() -> None:
+    """Nothing waits to be merged into it."""
+    assert catalogue.updated([]) == catalogue.CATALOGUE.read_bytes()
+    assert list(catalogue.CATALOGUE.parent.glob("*.part.po")) == []
