@@ -241,6 +241,18 @@ def test_every_answer_says_what_may_run_in_it(method: str, path: str, cabinet: C
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/cabinet/accounts/7", 404), ("PUT", "/cabinet/login", 405)]
+)
+def test_people_are_told_by_a_page(method: str, path: str, status: int, cabinet: Cabinet) -> None:
+    """Also of an address that the router itself refuses."""
+    got, answer = raw(cabinet, method.encode(), path.encode())
+    assert got == status
+    assert b"content-type: text/html" in answer
+    assert b"<h1>There is nothing here.</h1>" in answer
+    assert (b"allow: GET, HEAD, OPTIONS, POST" in answer) is (status == HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+@pytest.mark.parametrize(
     "path",
     [
         *("../../visits.py", "..%2f..%2fvisits.py", "%2e%2e/%2e%2e/visits.py", "....//visits.py", "..\\visits.py"),

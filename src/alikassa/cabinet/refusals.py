@@ -87,6 +87,9 @@ def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
     chosen = request.cookies.get("alikassa-language", "")
     language = chosen if chosen in LANGUAGES else choose_language(request.headers.get("accept-language", ""))
     headers = {"retry-after": "1"} if status == 503 else {}
+    if isinstance(error, HTTPException) and status == 405:
+        # The methods that there are.
+        headers |= {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     text = rendered(
         language, "refused.html", {"language": language, "message": message, "remedy": remedy, "status": status}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,16 @@ from alikassa.server.operator.manners import Manners
 from alikassa.server.operator.refusals import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from litestar.types import ASGIApp
 
     from alikassa.server.settings import Settings
 
 __all__ = ["LONGEST_BODY", "PREFIX", "application"]
+
+HTTP = Request[Any, Any, Any]
+Refuse = Callable[[HTTP, Exception], Response[Any]]
 
 PREFIX = "/operator/v1"
 #: The largest body that is read, in bytes.
@@ -36,9 +40,11 @@ async def _healthz() -> Response[bytes]:
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-def application(settings: Settings, beside: Sequence[Router] = ()) -> ASGIApp:
+def application(
+    settings: Settings, beside: Sequence[Router] = (), refusals: Mapping[str, Refuse] | None = None
+) -> ASGIApp:
     """The whole of it, to be run by one event loop, with what else is served there. It opens its desk when that
-    starts."""
+    starts. `refusals`: by the beginning of a path, who tells what the router itself refuses there."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -46,6 +52,10 @@ def application(settings: Settings, beside: Sequence[Router] = ()) -> ASGIApp:
         async with open_desk(settings) as desk:
             app.state["desk"] = desk
             yield
+
+    def refuse(request: HTTP, error: Exception) -> Response[Any]:
+        own = (one for prefix, one in (refusals or {}).items() if request.url.path.startswith(prefix))
+        return next(own, _refuse)(request, error)
 
     handlers = [
         *entries.routes(),
@@ -62,7 +72,7 @@ def application(settings: Settings, beside: Sequence[Router] = ()) -> ASGIApp:
             *beside,
         ],
         lifespan=[lifespan],
-        exception_handlers={Exception: _refuse},
+        exception_handlers={Exception: refuse},
         request_max_body_size=LONGEST_BODY,
         openapi_config=None,
         logging_config=None,
@@ -71,7 +81,7 @@ def application(settings: Settings, beside: Sequence[Router] = ()) -> ASGIApp:
     return Manners(app)
 
 
-def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def _refuse(request: HTTP, error: Exception) -> Response[bytes]:
     problem = problem_of(error)
     desk: Desk | None = request.app.state.get("desk")
     if problem.unexpected and desk is not None:
