@@ -42,3 +42,26 @@ def grant(
 
     on_database(database, lambda opened: grant_server(opened, role))
     message(f"{role} may serve and book now; it has no right to change what is booked.")
+
+
+@app.command(epilog="Example: `alikassa database distribute --database postgresql://owner@coordinator/books`")
+def distribute(
+    database: DatabaseOption,
+    shards: Annotated[
+        int, typer.Option(min=1, max=1024, help="Shards of each distributed table. It cannot be changed easily later.")
+    ] = 128,
+) -> None:
+    """Spread the books over the nodes of a PostgreSQL cluster with the citus extension.
+
+    Small tables are copied to every node; those that grow are spread by the accounts' lane, all of an account on one
+    node. The extension refuses triggers: from then on only the serving role's rights keep what is booked as it is, so
+    grant them again afterwards. Back up first, and stop all servers: it is one transaction that locks every table.
+    There is no way back but a restored backup.
+    """
+    from alikassa.ledger.distribution.distributing import distribute as spread
+
+    done = on_database(database, lambda opened: spread(opened, shards))
+    message(f"On each of {done.nodes} nodes: {', '.join(done.reference)}.")
+    message(f"Spread by lane over {done.shards} shards: {', '.join(done.distributed)}.")
+    message(f"Dropped, since the extension refuses them: the triggers {', '.join(done.triggers)}.")
+    message("Now run alikassa database grant ROLE for the role that serves: its rights stand in for the triggers.")

@@ -14,7 +14,7 @@ from alikassa.ledger import rules
 from alikassa.ledger.attempts import Answer, Attempt, forget_answers
 from alikassa.ledger.batch import Job
 from alikassa.ledger.due import due_accounts
-from alikassa.ledger.ids import lane_of
+from alikassa.ledger.ids import LANES, lane_of
 from alikassa.ledger.queue import WriterQueue
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ __all__ = ["Books"]
 #: Writers of one process on PostgreSQL, each with its share of the lanes: while the database works for one, the rules
 #: work for another. SQLite has one write lock.
 _WRITERS = 2
+#: The same where tables are spread over nodes: the lanes share so many, each of them busy with one lane at a time.
+_WRITERS_BY_LANE = 8
 _SWEPT_TOGETHER = 200
 
 
@@ -44,9 +46,10 @@ class Books:
     def __init__(self, database: Database, now: Clock | None = None) -> None:
         self._database = database
         self._now = now
-        policies: Policies = {}
-        count = _WRITERS if database.is_postgresql else 1
-        self._queues = [WriterQueue(database, now, policies) for _ in range(count)]
+        self._policies: Policies = {}
+        self._by_lane = False
+        self._writers = [database.writer() for _ in range(_WRITERS if database.is_postgresql else 1)]
+        self._queues = [WriterQueue(database, now, self._policies, one) for one in self._writers]
 
     async def book(self, command: Command) -> Booked:
         """Book one command, and return when it is committed.
@@ -87,7 +90,8 @@ class Books:
         """
         swept = 0
         while found := await due_accounts(self._database, self._now, most=_SWEPT_TOGETHER):
-            await self._add([], accounts=found)
+            for together in self._on_one_node(found):
+                await self._add([], accounts=together)
             swept += len(found)
         async with self._database.write() as connection:
             await forget_answers(connection, self._now() if self._now else clock.now())
@@ -100,5 +104,29 @@ class Books:
         # All commands of an account wait in one queue. A job of several accounts waits where its first one does: rows
         # are locked in one order, so that writers never lock each other out.
         account = next(iter(job.touched()))
+        if not self._by_lane and any(one.by_lane for one in self._writers):
+            self._part_by_lane()
         self._queues[lane_of(account) % len(self._queues)].add(job)
         return job.future
+
+    def _part_by_lane(self) -> None:
+        """A queue a lane, once it is known that tables are spread over nodes: a transaction is on one node then.
+
+        Only a job whose accounts are of several lanes spans nodes; the engine commits it on all of them or on none.
+        """
+        self._by_lane = True
+        more = _WRITERS_BY_LANE - len(self._writers)
+        self._writers += [self._database.writer() for _ in range(more)]
+        self._queues = [
+            WriterQueue(self._database, self._now, self._policies, self._writers[lane % _WRITERS_BY_LANE])
+            for lane in range(LANES)
+        ]
+
+    def _on_one_node(self, accounts: Sequence[uuid.UUID]) -> list[list[uuid.UUID]]:
+        """These accounts, as far as one transaction should have them."""
+        if not self._by_lane:
+            return [list(accounts)]
+        lanes: dict[int, list[uuid.UUID]] = {}
+        for account in accounts:
+            lanes.setdefault(lane_of(account), []).append(account)
+        return list(lanes.values())

@@ -1,6 +1,7 @@
 """Many rows in one statement, on either engine: what the writer's hot path hands straight to the driver.
 
 On PostgreSQL rows are copied in as text, and other statements take one array a column; on SQLite one tuple a row.
+Where tables are spread over nodes by lane, a statement is for the rows of one lane, and names it.
 """
 
 from __future__ import annotations
@@ -138,8 +139,11 @@ async def update_rows(connection: AsyncConnection, columns: Columns, keys: int, 
             if n >= keys
         )
         same = " AND ".join(f"t.{name} = u.c{n}" for n, name in enumerate(names[:keys]))
-        statement = f"UPDATE {table} t SET {changes} FROM {columns.unnest()} AS u ({aliases}) WHERE {same}"  # noqa: S608
-        return (await connection.exec_driver_sql(statement, columns.arrays(rows))).rowcount
+        count = 0
+        for lane, one_lane, named in _lanes(connection, columns, rows):
+            statement = f"UPDATE {table} t SET {changes} FROM {columns.unnest()} AS u ({aliases}) WHERE {lane}{same}"  # noqa: S608
+            count += (await connection.exec_driver_sql(statement, (*columns.arrays(one_lane), *named))).rowcount
+        return count
     changes = ", ".join(f"{name} = ?" for name in names[keys:])
     same = " AND ".join(f"{name} = ?" for name in names[:keys])
     statement = f"UPDATE {table} SET {changes} WHERE {same}"  # noqa: S608 - names from the schema
@@ -167,11 +171,14 @@ async def find_rows(
     tail = f"{' AND ' + condition if condition else ''}{' ORDER BY ' + order if order else ''}"
     if connection.dialect.name == "postgresql":
         aliases = ", ".join(f"c{n}" for n in range(len(keys.names)))
-        statement = f"SELECT {wanted} FROM {keys.unnest()} AS u ({aliases}) JOIN {keys.table} t ON {same}{tail}"  # noqa: S608
-        if lock:
-            statement += " FOR NO KEY UPDATE OF t"
-        found = await connection.exec_driver_sql(statement, keys.arrays(rows))
-        return list(found.all())
+        tail += " FOR NO KEY UPDATE OF t" if lock else ""
+        found: list[Any] = []
+        for lane, one_lane, named in _lanes(connection, keys, rows):
+            statement = (
+                f"SELECT {wanted} FROM {keys.unnest()} AS u ({aliases}) JOIN {keys.table} t ON {lane}{same}{tail}"  # noqa: S608
+            )
+            found += (await connection.exec_driver_sql(statement, (*keys.arrays(one_lane), *named))).all()
+        return found
     marks = f"({', '.join('?' * len(keys.names))})"
     same = " AND ".join(f"t.{name} = u.column{n}" for n, name in enumerate(keys.names, 1))
     together = _MOST_VALUES // len(keys.names)
@@ -185,6 +192,24 @@ async def find_rows(
         )
         result += (await connection.exec_driver_sql(statement, tuple(value for row in part for value in row))).all()
     return result
+
+
+def _lanes(
+    connection: AsyncConnection, columns: Columns, rows: Sequence[Sequence[Any]]
+) -> Iterable[tuple[str, Sequence[Sequence[Any]], tuple[int, ...]]]:
+    """The rows as statements take them: a condition to begin with, the rows it is for, and its values.
+
+    In the order of lanes, so that locks are taken in one order.
+    """
+    plain = connection.sync_connection
+    if plain is None or not plain.get_execution_options().get("by_lane", False):
+        return [("", rows, ())]
+    parts: dict[int, list[Sequence[Any]]] = {}
+    for row in rows:
+        parts.setdefault(row[0], []).append(row)
+    # The first column of every key is the lane.
+    condition = f"t.lane = ${len(columns.names) + 1} AND "
+    return [(condition, parts[lane], (lane,)) for lane in sorted(parts)]
 
 
 def units(value: object) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from alikassa.errors import ConfigurationError
+from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.schema import (
     accounts,
     attempts,
@@ -74,6 +76,9 @@ async def grant_server(database: Database, role: str) -> None:
         quoted = connection.dialect.identifier_preparer.quote(role)
         for table in metadata.sorted_tables:
             await connection.execute(sa.text(f"REVOKE ALL ON {table.name} FROM {quoted}"))
-        for table, rights in _RIGHTS.items():
+        whole = await connection.scalar(sa.text(FIND_ENGINE)) is not None
+        for table, named in _RIGHTS.items():
+            # Citus grants no rights on single columns.
+            rights = re.sub(r" \([^)]*\)", "", named) if whole else named
             await connection.execute(sa.text(f"GRANT {rights} ON {table.name} TO {quoted}"))
         await connection.execute(sa.text(f"GRANT SELECT ON alembic_version TO {quoted}"))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from alikassa.clock import Clock
     from alikassa.ledger.database import Database
+    from alikassa.ledger.writer import Writer
 
 __all__ = ["MOST_TOGETHER", "MOST_WAITING", "WriterQueue"]
 
@@ -31,11 +32,11 @@ _TRIES = 12
 
 
 class WriterQueue:
-    """Books in the order of asking. `policies` are known ones, shared with other queues."""
+    """Books in the order of asking. `policies` are known ones, shared with other queues, as `connection` may be."""
 
-    def __init__(self, database: Database, now: Clock | None, policies: Policies) -> None:
+    def __init__(self, database: Database, now: Clock | None, policies: Policies, connection: Writer) -> None:
         self._database = database
-        self._connection = database.writer()
+        self._connection = connection
         self._now = now
         self._policies = policies
         self._waiting: deque[Job] = deque()

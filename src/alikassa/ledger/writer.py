@@ -7,6 +7,9 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
+from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.failures import translated
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ class Writer:
         self._connection: AsyncConnection | None = None
         self._opened: tuple[int, int] | None = None
         self._busy: asyncio.Lock | None = None
+        #: The tables are spread over nodes: each statement names its lane, and a transaction should stay on one.
+        #: Known once it has connected.
+        self.by_lane = False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -49,7 +55,10 @@ class Writer:
         if self._connection is None:
             self._opened = self._identity()
             self._connection = await self._engine.connect()
-            await self._connection.execution_options(write=True)
+            if self._address.sqlite_file is None:
+                self.by_lane = await self._connection.scalar(sa.text(FIND_ENGINE)) is not None
+                await self._connection.rollback()
+            await self._connection.execution_options(write=True, by_lane=self.by_lane)
         return self._connection
 
     def _identity(self) -> tuple[int, int] | None:

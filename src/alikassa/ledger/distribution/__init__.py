@@ -1,0 +1,1 @@
+"""The books on an engine that spreads PostgreSQL over several nodes."""

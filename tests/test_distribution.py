@@ -1,0 +1,222 @@
+"""The books spread over nodes by lane: what is refused, what is done, and that a statement stays on one shard.
+
+The tests' PostgreSQL has no Citus. `citus_rules` refuses what Citus's documentation says is refused; the books work on
+one node as they would on many, and the server's own log tells what they asked of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+import citus_rules
+from alikassa.errors import ConfigurationError, InsufficientFundsError
+from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Command, Payment, PayoutCreate, PayoutPaid, Refund
+from alikassa.ledger.database import Database
+from alikassa.ledger.distribution.distributing import distribute
+from alikassa.ledger.ids import lane_of
+from alikassa.ledger.privileges import grant_server
+from alikassa.ledger.registry import Registry
+from alikassa.ledger.schema import GROWING, IMMUTABLE, metadata
+from alikassa.ledger.verify import verify
+from crash_checks import open_accounts
+from crash_writer import LONG_AGO
+
+pytestmark = pytest.mark.anyio
+
+
+async def ask(url: str, *statements: str) -> list[Any]:
+    """The rows of the last one, over a connection of the driver's own."""
+    connection = await asyncpg.connect(url)
+    try:
+        found: list[Any] = []
+        for statement in statements:
+            found = await connection.fetch(statement)
+        return found
+    finally:
+        await connection.close()
+
+
+_FOREIGN_KEYS = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' ORDER BY 1"
+_TRIGGERS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"
+
+
+@pytest.fixture
+async def books_url(postgresql_url: str) -> str:
+    """Books with twelve accounts and a payment on each."""
+    async with await Database.open(postgresql_url, create=True) as database:
+        accounts = await open_accounts(database, 12)
+        await Books(database).book_together([Payment(one, 10**10, "order-1") for one in accounts])
+    return postgresql_url
+
+
+@pytest.fixture
+async def spread_url(books_url: str) -> str:
+    """The same, distributed."""
+    await citus_rules.install(books_url, nodes=3)
+    async with await Database.open(books_url) as database:
+        await distribute(database)
+    return books_url
+
+
+async def test_growing_tables_are_spread_by_lane_and_small_ones_copied(books_url: str) -> None:
+    """Every table is one or the other, co-located; the foreign keys are there again, the triggers are gone."""
+    keys = await ask(books_url, _FOREIGN_KEYS)
+    triggers = [row["tgname"] for row in await ask(books_url, _TRIGGERS)]
+    await citus_rules.install(books_url, nodes=3)
+    async with await Database.open(books_url) as database:
+        done = await distribute(database, shards=32)
+        # It opens as it did, and what was booked is still true.
+        assert not (await verify(database)).problems
+    made = {row["name"]: tuple(row)[1:] for row in await ask(books_url, "SELECT * FROM citus_rules")}
+    growing = {table.name for table in GROWING}
+    small = {table.name for table in metadata.sorted_tables} - growing | {"alembic_version"}
+    assert made == (
+        dict.fromkeys(small, ("reference", None, None))
+        | dict.fromkeys(growing, ("lane", "accounts", None))
+        | {"accounts": ("lane", "none", 32)}
+    )
+    assert await ask(books_url, _FOREIGN_KEYS) == keys
+    assert await ask(books_url, _TRIGGERS) == []
+    assert [one.partition(" on ")[0] for one in sorted(done.triggers)] == triggers
+    assert (done.nodes, done.shards) == (3, 32)
+
+
+async def test_without_the_extension_nothing_is_changed(books_url: str, sqlite_url: str) -> None:
+    """SQLite, a PostgreSQL without the extension, and a cluster without nodes are told, with what to do."""
+    triggers = await ask(books_url, _TRIGGERS)
+    async with await Database.open(books_url) as database:
+        with pytest.raises(ConfigurationError, match="no citus extension") as refused:
+            await distribute(database)
+        assert "shared_preload_libraries" in refused.value.remedy
+        await citus_rules.install(books_url, nodes=0)
+        with pytest.raises(ConfigurationError, match="no node"):
+            await distribute(database)
+    assert await ask(books_url, _TRIGGERS) == triggers
+    async with await Database.open(sqlite_url, create=True) as database:
+        with pytest.raises(ConfigurationError, match="one file"):
+            await distribute(database)
+
+
+async def test_it_is_done_whole_or_not_at_all(books_url: str) -> None:
+    """A table that the engine refuses leaves triggers and keys as they were; once is enough."""
+    await citus_rules.install(books_url, nodes=3)
+    before = await ask(books_url, _TRIGGERS), await ask(books_url, _FOREIGN_KEYS)
+    await ask(books_url, "CREATE UNIQUE INDEX strange ON postings (account_id, sequence, line)")
+    async with await Database.open(books_url) as database:
+        with pytest.raises(Exception, match="lacks the distribution column"):
+            await distribute(database)
+        assert (await ask(books_url, _TRIGGERS), await ask(books_url, _FOREIGN_KEYS)) == before
+        await ask(books_url, "DROP INDEX strange")
+        await distribute(database)
+        with pytest.raises(ConfigurationError, match="already"):
+            await distribute(database)
+
+
+async def test_rights_stand_in_for_the_triggers(spread_url: str) -> None:
+    """The role that serves books, and may not change the journal; no right is on a single column."""
+    role = f"spread_{uuid.uuid4().hex[:8]}"
+    await ask(spread_url, f"CREATE ROLE {role} LOGIN")
+    async with await Database.open(spread_url) as database:
+        await grant_server(database, role)
+        (account, *_) = await Registry(database).accounts()
+    assert await ask(spread_url, "SELECT 1 FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384") == []
+    as_role = spread_url.replace("postgres:@", f"{role}@", 1)
+    async with await Database.open(as_role) as database:
+        await Books(database).book(Payment(account.id, 10**10, "order-2"))
+    for table in IMMUTABLE:
+        for change in ("UPDATE {} SET lane = lane", "DELETE FROM {}", "TRUNCATE {}"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await ask(as_role, change.format(table.name))
+
+
+async def _log_of(url: str) -> Path:
+    """Where the server writes; from now on it writes down every statement of the database at `url`."""
+    (row,) = await ask(
+        url,
+        f"ALTER DATABASE {_name(url)} SET log_statement = 'all'",
+        "SELECT current_setting('data_directory') AS folder",
+    )
+    return Path(row["folder"]) / "log"
+
+
+def _name(url: str) -> str:
+    found = re.search(r"/(test_\w+)\?", url)
+    assert found is not None
+    return found[1]
+
+
+def _statements(log: str) -> list[str]:
+    """What was executed, each on one line."""
+    found = re.findall(r"LOG:  (?:execute [^:]*|statement): (.*(?:\n\t.*)*)", log)
+    return [" ".join(statement.split()) for statement in found]
+
+
+async def _work(url: str) -> None:
+    """Bookings of many kinds on all accounts, due releases among them, and balances read all at once."""
+    async with await Database.open(url) as database:
+        accounts = [one.id for one in await Registry(database).accounts()]
+        books = Books(database)
+        await books.book(Payment(accounts[0], 10**10, "first"))
+        log = await _log_of(url)
+        begun = log.stat().st_size
+        async with await Database.open(url) as logged:
+            books = Books(logged)
+            # It is by its first connection that it knows.
+            await books.book(Payment(accounts[0], 10**10, "second"))
+            await _book_all(books, [Payment(one, 10**10, "old", effective_at=LONG_AGO) for one in accounts])
+            await _book_all(books, [Refund(one, "old", 10**8, "back") for one in accounts])
+            await _book_all(books, [PayoutCreate(one, 10**8, "out") for one in accounts])
+            await _book_all(books, [PayoutPaid(one, "out") for one in accounts])
+            with pytest.raises(InsufficientFundsError):
+                await books.book(PayoutCreate(accounts[1], 10**15, "much"))
+            await books.sweep()
+        _check_statements(_statements(log.read_text()[begun:]))
+
+
+async def _book_all(books: Books, commands: list[Command]) -> None:
+    await asyncio.gather(*map(books.book, commands))
+
+
+def _check_statements(statements: list[str]) -> None:
+    growing = "|".join(table.name for table in GROWING)
+    asked = [one for one in statements if re.search(rf"\b(?:FROM|JOIN|UPDATE|INTO) (?:public\.)?(?:{growing})\b", one)]
+    assert len(asked) > 20
+    for one in asked:
+        if one.startswith(("SELECT accounts.id FROM accounts WHERE accounts.next_due_at", "DELETE FROM attempts")):
+            continue  # the sweeper's, once a minute, on all shards
+        assert re.search(r"\blane = \$\d+", one), one
+
+
+async def test_each_statement_of_the_writer_names_its_lane(spread_url: str) -> None:
+    """What the server is asked when all kinds of commands are booked names one lane by equality, and so one shard."""
+    await _work(spread_url)
+
+
+async def test_a_transaction_stays_on_one_lane(spread_url: str) -> None:
+    """Rows that one transaction wrote are of one lane, in every table, however many accounts were booked at once."""
+    async with await Database.open(spread_url) as database:
+        accounts = [one.id for one in await Registry(database).accounts()]
+        books = Books(database)
+        await books.book(Payment(accounts[0], 10**10, "known by now"))
+        await _book_all(books, [Payment(one, 10**10 + n, f"order-{n}") for one in accounts for n in range(2, 6)])
+        assert not (await verify(database)).problems
+    assert len({lane_of(one) for one in accounts}) > 1
+    union = " UNION ALL ".join(
+        f"SELECT e.xmin::text AS by, e.lane FROM {name} e"
+        for name in ("journal_entries", "postings", "lots", "accounts")
+    )
+    rows = await ask(
+        spread_url,
+        f"SELECT by, count(DISTINCT lane) AS lanes FROM ({union}) AS written WHERE by IN ("
+        "SELECT xmin::text FROM journal_entries WHERE reference LIKE 'order-_' AND reference <> 'order-1') GROUP BY by",
+    )
+    assert rows
+    assert {row["lanes"] for row in rows} == {1}
