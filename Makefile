@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-browser test-long check reference catalogue try bench ci lock clean
+.PHONY: setup demo test test-browser test-long check reference catalogue try bench ci lock release-check clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,10 @@ check: setup
 # Installs the built wheel into an empty environment and follows README's quick start from there.
 try: setup
 	@$(BIN)/python tools/try_wheel.py
+
+# The wheel twice over, the changelog, advisories, a bill of materials. ALIKASSA_OFFLINE=1 goes on without advisories.
+release-check: setup
+	@$(BIN)/python tools/release_check.py
 
 # Writes docs/cli.md anew from the commands.
 reference: setup

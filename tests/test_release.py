@@ -1,0 +1,184 @@
+"""What `make release-check` finds, and what it must not let pass."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "tools"))
+
+from release_check import audit, changelog, told  # noqa: E402 - a developer's tool is in no package
+from release_materials import vendored, without_tools  # noqa: E402
+from release_wheel import NotReleasableError, build_twice, contents_of, differences  # noqa: E402
+
+
+def git(folder: Path, *command: str) -> str:
+    who = ("-c", "user.name=Olga Release", "-c", "user.email=olga@example.org")
+    return subprocess.run(["git", *who, *command], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two builds of the last commit."""
+    return build_twice(ROOT, tmp_path_factory.mktemp("wheels"))
+
+
+def test_two_builds_are_the_same_file(wheels: tuple[Path, Path]) -> None:
+    """Whatever the folder, the time, the zone, the language and the rights of new files."""
+    assert wheels[0].read_bytes() == wheels[1].read_bytes()
+
+
+def test_the_wheel_is_the_package_and_nothing_else(wheels: tuple[Path, Path]) -> None:
+    """Pages, styles, scripts with their licences, examples and the catalogue are in it; tests and tools are not."""
+    assert contents_of(wheels[0], ROOT) > 200
+    names = zipfile.ZipFile(wheels[0]).namelist()
+    for expected in (
+        "alikassa/py.typed",
+        "alikassa/cabinet/templates/base.html",
+        "alikassa/cabinet/static/vendor/htmx.LICENSE",
+        "alikassa/cabinet/examples/go/main.go",
+        "alikassa/cabinet/locale/ru.po",
+    ):
+        assert expected in names
+    assert [name for name in names if name.startswith(("tests/", "tools/", "docs/"))] == []
+
+
+@pytest.mark.parametrize(
+    ("dropped", "added", "words"),
+    [
+        ("alikassa/py.typed", None, "lacks alikassa/py.typed"),
+        (None, "tests/test_x.py", "should not have tests/test_x.py"),
+        (None, "alikassa/cabinet/private.pem", "should not have alikassa/cabinet/private.pem"),
+    ],
+)
+def test_a_wheel_with_other_contents_is_refused(
+    wheels: tuple[Path, Path], tmp_path: Path, dropped: str | None, added: str | None, words: str
+) -> None:
+    """A file that is missing or too many is named."""
+    changed = tmp_path / wheels[0].name
+    with zipfile.ZipFile(wheels[0]) as one, zipfile.ZipFile(changed, "w") as other:
+        for info in one.infolist():
+            if info.filename != dropped:
+                other.writestr(info, one.read(info))
+        if added:
+            other.writestr(added, "x")
+    with pytest.raises(NotReleasableError, match=words):
+        contents_of(changed, ROOT)
+    assert differences(wheels[0], changed) == [dropped or added]
+
+
+# The changelog
+
+
+def project(folder: Path, changelog_text: str, *options: str) -> Path:
+    git(folder, "init", "-q")
+    (folder / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    (folder / "CHANGELOG.md").write_text(f"# Changelog\n\n{changelog_text}")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "Version 1.2.0", *options)
+    return folder
+
+
+DATED = "## [Unreleased]\n\n## [1.2.0] - 2026-11-24\n\n- A thing.\n\n## [1.1.0] - 2026-01-01\n\n- Another.\n"
+
+
+def test_a_dated_section_that_is_signed_off_passes(tmp_path: Path) -> None:
+    """Who signed off is named; later commits need not be signed off again."""
+    project(tmp_path, DATED, "--signoff")
+    (tmp_path / "CHANGELOG.md").write_text(DATED.replace("A thing", "A thing, said better"))
+    git(tmp_path, "commit", "-qam", "Words")
+    assert "1.2.0 of 2026-11-24, signed off by Olga Release <olga@example.org>" in changelog(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (DATED, "Nobody has signed off 1.2.0"),
+        (DATED.replace(" - 2026-11-24", ""), "no day for 1.2.0"),
+        (DATED.replace("2026-11-24", "today"), "no day for 1.2.0"),
+        ("## [1.1.0] - 2026-01-01\n\n- Another.\n", "says nothing of 1.2.0"),
+        ("## [Unreleased]\n\n## [1.1.0] - 2026-01-01\n\n- Another.\n", "says nothing of 1.2.0"),
+        ("## [1.2.0] - 2026-11-24\n\n## [1.1.0] - 2026-01-01\n\n- Another.\n", "says nothing of 1.2.0"),
+    ],
+)
+def test_a_changelog_that_is_not_ready_says_what_to_do(tmp_path: Path, text: str, words: str) -> None:
+    """No section, an empty one, one without a day, one that nobody signed off."""
+    with pytest.raises(NotReleasableError, match=words):
+        changelog(project(tmp_path, text))
+
+
+def test_what_is_unreleased_says_how_it_is_released(tmp_path: Path) -> None:
+    """Before the release the check passes, and names what is left to do."""
+    found = changelog(project(tmp_path, "## [Unreleased]\n\n- A thing.\n"))
+    assert "1.2.0 is not dated yet" in found
+    assert "git commit --signoff" in found
+
+
+# Advisories. The reports are as pip-audit 2.10 prints them.
+
+KNOWN = {"name": "anyio", "version": "4.16.0", "vulns": []}
+SKIPPED = {"name": "boto3", "skip_reason": "Dependency not found on PyPI and could not be audited: boto3 (1.44.8)"}
+FAULTY = {"name": "jinja2", "version": "2.0", "vulns": [{"id": "PYSEC-2019-217", "fix_versions": ["2.10.1"]}]}
+
+
+@pytest.mark.parametrize(
+    ("report", "errors", "words"),
+    [
+        (json.dumps({"dependencies": [KNOWN, FAULTY]}), "", r"jinja2 2\.0 \(PYSEC-2019-217\)"),
+        (json.dumps({"dependencies": [SKIPPED, FAULTY]}), "", "Vulnerable"),
+        (json.dumps({"dependencies": [KNOWN, SKIPPED]}), "", "NOT DONE for 1 of 2 packages"),
+        (json.dumps({"dependencies": []}), "", "NOT DONE"),
+        ("", "ERROR: it could not connect\n", "NOT DONE: ERROR: it could not connect"),
+        ("", "", "NOT DONE: no answer"),
+    ],
+)
+def test_what_was_not_looked_up_is_not_done(report: str, errors: str, words: str) -> None:
+    """pip-audit ends well where its service does not know a package; the check does not."""
+    with pytest.raises(NotReleasableError, match=words):
+        told(report, errors)
+
+
+def test_packages_without_faults_pass() -> None:
+    """Their number is told."""
+    assert told(json.dumps({"dependencies": [KNOWN]}), "") == "none known for 1 packages"
+
+
+def test_offline_is_skipped_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only where somebody says so, and it is said."""
+    monkeypatch.setenv("ALIKASSA_OFFLINE", "1")
+    assert "SKIPPED" in audit(tmp_path / "no.lock")
+
+
+# The bill of materials
+
+
+def test_the_bill_has_what_the_package_leads_to() -> None:
+    """What a dependency needs is in it, over any number of steps and in a circle; a tool is not."""
+    bill = {
+        "metadata": {"component": {"bom-ref": "root"}},
+        "components": [{"bom-ref": name} for name in ("a", "b", "c", "pytest")],
+        "dependencies": [
+            {"ref": "root", "dependsOn": ["a"]},
+            {"ref": "a", "dependsOn": ["b"]},
+            {"ref": "b", "dependsOn": ["c", "a"]},
+            {"ref": "c"},
+            {"ref": "pytest", "dependsOn": ["a"]},
+        ],
+    }
+    kept = without_tools(bill)
+    assert [one["bom-ref"] for one in kept["components"]] == ["a", "b", "c"]
+    assert "pytest" not in json.dumps(kept)
+
+
+def test_the_bill_has_the_scripts_that_pages_load() -> None:
+    """Each vendored script, as the table beside it says."""
+    folder = ROOT / "src/alikassa/cabinet/static/vendor"
+    found = vendored((folder / "README.md").read_text())
+    assert len(found) == len(list(folder.glob("*.js")))
+    assert found[0]["purl"] == "pkg:npm/htmx.org@2.0.11"
