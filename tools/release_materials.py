@@ -7,14 +7,17 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distribution
 from typing import TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from release_wheel import NotReleasableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["bill_of_materials", "vendored", "without_tools"]
+__all__ = ["bill_of_materials", "needed", "vendored", "without_tools"]
 
 _WRITER = (
     *(sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "environment", "--pyproject", "pyproject.toml"),
@@ -36,12 +39,12 @@ def bill_of_materials(root: Path, dist: Path) -> str:
     )
     if done.returncode:
         raise NotReleasableError(f"cyclonedx-py failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    bill = without_tools(json.loads(file.read_text()))
-    locked = dict(re.findall(r"^([\w.-]+)==([\w.+!-]+)", (root / "requirements.lock").read_text(), re.MULTILINE))
+    bill = without_tools(json.loads(file.read_text()), needed("alikassa") - {"alikassa"})
+    locked = set(re.findall(r"^([\w.-]+)==([\w.+!-]+)", (root / "requirements.lock").read_text(), re.MULTILINE))
     other = [
         f"{one['name']} {one['version']}"
         for one in bill["components"]
-        if locked.get(re.sub(r"[-_.]+", "-", one["name"]).lower()) != one["version"]
+        if (canonicalize_name(one["name"]), one["version"]) not in locked
     ]
     if other:
         file.unlink()
@@ -53,19 +56,33 @@ def bill_of_materials(root: Path, dist: Path) -> str:
     return f"dist/{file.name}, {len(bill['components'])} components"
 
 
-def without_tools(bill: dict[str, Any]) -> dict[str, Any]:
-    """The bill with only what the package itself leads to: not the tools that it is tested with."""
-    leads = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
-    waiting, reached = [bill["metadata"]["component"]["bom-ref"]], set[str]()
+def needed(name: str) -> set[str]:
+    """Names of the installed packages that this one leads to, with all its own extras and the ones it asks for."""
+    extras = distribution(name).metadata.get_all("Provides-Extra") or []
+    waiting, reached = [(canonicalize_name(name), frozenset(extras))], set[tuple[str, frozenset[str]]]()
     while waiting:
-        reference = waiting.pop()
-        if reference not in reached:
-            reached.add(reference)
-            waiting.extend(leads.get(reference, []))
-    return bill | {
-        "components": [one for one in bill["components"] if one["bom-ref"] in reached],
-        "dependencies": [one for one in bill["dependencies"] if one["ref"] in reached],
-    }
+        package = waiting.pop()
+        if package in reached:
+            continue
+        reached.add(package)
+        for requirement in map(Requirement, distribution(package[0]).requires or []):
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in package[1] | {""}):
+                waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+    return {package for package, _ in reached}
+
+
+def without_tools(bill: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The bill with only these packages: not the tools that ours is built and tested with."""
+    components = [one for one in bill["components"] if canonicalize_name(one["name"]) in names]
+    kept = {one["bom-ref"] for one in components}
+    root = bill["metadata"]["component"]["bom-ref"]
+    dependencies = [
+        one | {"dependsOn": [other for other in one.get("dependsOn", []) if other in kept]}
+        for one in bill["dependencies"]
+        if one["ref"] in kept | {root}
+    ]
+    return bill | {"components": components, "dependencies": dependencies}
 
 
 def vendored(table: str) -> list[dict[str, Any]]:
