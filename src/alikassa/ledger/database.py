@@ -32,6 +32,10 @@ __all__ = ["Database"]
 #: How long a statement waits for another's lock before the database counts as not available, in seconds.
 BUSY_SECONDS = 5.0
 
+#: How long one statement of the writer's may take. A server that vanished says nothing, and the system would wait for
+#: it for a quarter of an hour; whoever waits to be booked is told then, and a standby can be asked.
+WRITER_SECONDS = 30.0
+
 # Two programs that meet an empty database at once: one migrates, the other waits. Any constant will do.
 _MIGRATION_LOCK = 0x616C696B
 
@@ -206,7 +210,7 @@ def _writer_engine(address: Address, engine: AsyncEngine) -> AsyncEngine:
         return engine
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=partial(address.connect, server_settings=_BY_KEYS),
+        async_creator=partial(address.connect, server_settings=_BY_KEYS, command_timeout=WRITER_SECONDS),
         poolclass=NullPool,
         hide_parameters=True,
     )
