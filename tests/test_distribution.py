@@ -14,6 +14,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import citus_rules
 from alikassa.errors import ConfigurationError, InsufficientFundsError
@@ -22,10 +24,14 @@ from alikassa.ledger.commands import Command, Payment, PayoutCreate, PayoutPaid,
 from alikassa.ledger.database import Database
 from alikassa.ledger.distribution.distributing import distribute
 from alikassa.ledger.ids import lane_of
+from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.privileges import grant_server
+from alikassa.ledger.reader import Standing, reader_for
 from alikassa.ledger.registry import Registry
 from alikassa.ledger.schema import GROWING, IMMUTABLE, metadata
 from alikassa.ledger.verify import verify
+from alikassa.money import from_units
+from alikassa.protocol.certificates import PublicKey, load_public_key
 from crash_checks import open_accounts
 from crash_writer import LONG_AGO
 
@@ -46,6 +52,15 @@ async def ask(url: str, *statements: str) -> list[Any]:
 
 _FOREIGN_KEYS = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' ORDER BY 1"
 _TRIGGERS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"
+
+
+def new_key() -> PublicKey:
+    pem = (
+        rsa.generate_private_key(65537, 2048)
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return load_public_key(pem)
 
 
 @pytest.fixture
@@ -220,3 +235,63 @@ async def test_a_transaction_stays_on_one_lane(spread_url: str) -> None:
     )
     assert rows
     assert {row["lanes"] for row in rows} == {1}
+
+
+async def _read(url: str, accounts: list[uuid.UUID]) -> list[Standing | None]:
+    """Twice, the second time by a reader that knows the database."""
+    async with await Database.open(url) as database:
+        reader = reader_for(database)
+        try:
+            first = await asyncio.gather(*(reader.find(str(one)) for one in accounts))
+            assert await asyncio.gather(*(reader.find(str(one)) for one in accounts)) == first
+        finally:
+            await reader.close()
+    return first
+
+
+async def test_balances_are_as_before_and_read_by_lane(books_url: str) -> None:
+    """With due money, certificates and none, and unknown accounts: the same standings, and each read names its lane."""
+    async with await Database.open(books_url) as database:
+        registry = Registry(database)
+        accounts = [one.id for one in await registry.accounts()]
+        merchant = (await registry.merchants())[0].id
+        for _ in range(2):
+            await registry.add_certificate(merchant, Purpose.PAYOUT, new_key())
+        other = (await registry.open_account((await registry.add_merchant("Other")).id, "USD")).id
+        await _book_all(Books(database), [Payment(one, 10**10, "old", effective_at=LONG_AGO) for one in accounts[:6]])
+    asked = [*accounts, other, uuid.UUID(int=77)]
+    before = await _read(books_url, asked)
+    await citus_rules.install(books_url, nodes=3)
+    async with await Database.open(books_url) as database:
+        await distribute(database)
+    log = await _log_of(books_url)
+    begun = log.stat().st_size
+    assert await _read(books_url, asked) == before
+    assert [one is None for one in before] == [False] * 13 + [True]
+    reads = [one for one in _statements(log.read_text()[begun:]) if "accounts a" in one]
+    assert 2 <= len(reads) <= 2 * len({lane_of(one) for one in asked})
+    for one in reads:
+        assert "a.lane = $1" in one
+        assert "l.lane = $1" in one
+        assert "pg_current_snapshot" not in one
+
+
+async def test_a_read_is_never_of_before(spread_url: str) -> None:
+    """A balance that was booked and a certificate that was revoked a moment ago show in the next read."""
+    async with await Database.open(spread_url) as database:
+        registry, books, reader = Registry(database), Books(database), reader_for(database)
+        (account, *_) = await registry.accounts()
+        added = await registry.add_certificate(account.merchant, Purpose.PAYOUT, new_key())
+        try:
+            for n in range(5):
+                booked = await books.book(Payment(account.id, 10**10, f"more-{n}"))
+                found = await reader.find(str(account.id))
+                assert found is not None
+                assert found.balance == from_units(booked.account.buckets[Bucket.BALANCE])
+                assert [one.id for one in found.certificates] == [str(added.id)]
+            await registry.revoke_certificate(added.id)
+            found = await reader.find(str(account.id))
+            assert found is not None
+            assert found.certificates == ()
+        finally:
+            await reader.close()

@@ -6,10 +6,12 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
 from alikassa.ledger.kept import KeptRow, KeptRows, put
 from alikassa.ledger.reader import ActiveCertificate, Standing
+from alikassa.ledger.reader_lanes import LaneReader
 from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
 
 if TYPE_CHECKING:
@@ -75,7 +77,8 @@ _LANE_TEXT = {ending: str(lane) for ending, lane in LANE_OF_ENDING.items()}
 class PostgresqlReader:
     """See `AccountReader`.
 
-    The joined read has a connection of its own: a pool would reset it after each use, one more round trip.
+    The joined read has a connection of its own: a pool would reset it after each use, one more round trip. Where tables
+    are spread over nodes, which its first connection tells, another reader takes its place.
     """
 
     def __init__(self, address: Address, now: Clock | None = None) -> None:
@@ -88,8 +91,11 @@ class PostgresqlReader:
         self._reading: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection | None = None
         self._statement: Any = None
+        self._by_lane: LaneReader | None = None
 
     def find(self, account: str, /) -> asyncio.Future[Standing | None]:
+        if self._by_lane is not None:
+            return self._by_lane.find(account)
         future = self._waiting.add(account)
         if self._reading is None:
             self._reading = self._loop.create_task(self._read())
@@ -115,6 +121,9 @@ class PostgresqlReader:
     async def _find(self, accounts: list[str]) -> dict[str, Standing]:
         async with asyncio.timeout(_ANSWER_SECONDS):
             connection = await self._connect()
+            if self._by_lane is not None:
+                standings = await asyncio.gather(*map(self._by_lane.find, accounts))
+                return {one: found for one, found in zip(accounts, standings, strict=True) if found is not None}
             rows, now = await self._read_rows(accounts)
             due: list[str] = []
             for account in accounts:
@@ -199,6 +208,9 @@ class PostgresqlReader:
         if self._connection is None or self._connection.is_closed():
             self._kept.clear()
             self._connection = await self._address.connect(**_SETTINGS)
+            if await self._connection.fetchval(FIND_ENGINE) is not None:
+                self._by_lane = LaneReader(self._address, self._now)
+                return self._connection
             self._statement = await self._connection.prepare(_BALANCES)
         return self._connection
 
@@ -222,6 +234,8 @@ class PostgresqlReader:
     async def close(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
+        if self._by_lane is not None:
+            await self._by_lane.close()
         self._disconnect()
 
 
