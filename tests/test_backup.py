@@ -33,6 +33,7 @@ from alikassa.ledger.schema import (
     attempts,
     certificate_uses,
     metadata,
+    nonces,
     operator_tokens,
     requests,
     sessions,
@@ -93,6 +94,9 @@ async def fill(database: Database) -> None:
             operator_tokens.insert().values(
                 id=uuid.uuid4(), name="till", scope="write", hash=b"\\", created_at=moment, last_used_at=None
             )
+        )
+        await connection.execute(
+            nonces.insert().values(lane=5, certificate_id=certificate.id, nonce="-" * 22, at=moment)
         )
         await _fill_the_cabinet(connection, odd.id, certificate.id, moment)
     everything = await contents(database)

@@ -19,8 +19,9 @@ from alikassa.ledger.schema import accounts, journal_entries, lots, payouts, pol
 from books_intruder import Row, StoredText, Told, told_story
 from books_story import FIRST
 
-#: Nothing follows from when an account was opened; `next_due_at` may be too early, and has tests of its own.
-UNTOLD = {"accounts.opened_at", "accounts.next_due_at"}
+#: Nothing follows from when an account was opened, nor from a setting; `next_due_at` may be too early, and has tests of
+#: its own.
+UNTOLD = {"accounts.opened_at", "accounts.next_due_at", "accounts.requires_fresh"}
 COLUMNS = [
     column
     for table in (journal_entries, postings, lots, payouts, policies, accounts)

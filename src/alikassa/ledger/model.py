@@ -142,7 +142,7 @@ class Account(msgspec.Struct, frozen=True):
 
     `policy` is the version that new payments come under (0: none, nothing is withheld). No lot is due before
     `next_due_at` (None: none is due ever). Nothing is booked with effect before `closed_until`. `head` is the hash
-    of the last entry (of the account itself, before the first).
+    of the last entry (of the account itself, before the first). With `requires_fresh` a signed request is good once.
     """
 
     id: uuid.UUID
@@ -157,6 +157,7 @@ class Account(msgspec.Struct, frozen=True):
     policy: int = 0
     next_due_at: datetime | None = None
     closed_until: datetime | None = None
+    requires_fresh: bool = False
 
 
 class LotKey(NamedTuple):

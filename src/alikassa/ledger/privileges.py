@@ -21,6 +21,7 @@ from alikassa.ledger.schema import (
     lots,
     merchants,
     metadata,
+    nonces,
     operator_tokens,
     payouts,
     policies,
@@ -44,7 +45,7 @@ _RIGHTS = {
     certificates: "SELECT, INSERT, UPDATE (state, revoked_at, sha1_allowed)",
     accounts: (
         "SELECT, INSERT, UPDATE (balance, hold, rolling_reserve, pending_payouts, sequence, recorded_at, head, state,"
-        " policy, next_due_at, closed_until)"
+        " policy, next_due_at, closed_until, requires_fresh)"
     ),
     journal_entries: "SELECT, INSERT",
     postings: "SELECT, INSERT",
@@ -55,6 +56,8 @@ _RIGHTS = {
     closed_periods: "SELECT, INSERT",
     operator_tokens: "SELECT, INSERT, UPDATE (revoked_at, last_used_at)",
     attempts: "SELECT, INSERT, UPDATE, DELETE",
+    # Whoever deletes the old ones locks them first, so as to wait for nobody who does the same.
+    nonces: "SELECT, INSERT, UPDATE (at), DELETE",
     balance_snapshots: "SELECT, INSERT",
     users: "SELECT, INSERT, UPDATE (password, totp_secret, totp_step, language, disabled_at)",
     sessions: "SELECT, INSERT, UPDATE (seen_at), DELETE",

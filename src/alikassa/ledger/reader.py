@@ -31,8 +31,9 @@ class ActiveCertificate(msgspec.Struct, frozen=True, gc=False):
 class Standing(msgspec.Struct, gc=False):
     """An account at one moment: four amounts as text with eight decimals, and who may ask for them.
 
-    What is due by then is in `balance`, whether it is released in the books yet or not. `answer` is for whoever
-    tells the account: what was made of the numbers stays beside them.
+    What is due by then is in `balance`, whether it is released in the books yet or not. With `requires_fresh` they may
+    ask only by requests that are good once. `answer` is for whoever tells the account: what was made of the numbers
+    stays beside them.
     """
 
     currency: str
@@ -41,7 +42,12 @@ class Standing(msgspec.Struct, gc=False):
     rolling_reserve: str
     pending_payouts: str
     certificates: tuple[ActiveCertificate, ...]
+    requires_fresh: bool = False
     answer: Any = None
+
+    def with_amounts(self, amounts: tuple[str, str, str, str]) -> Standing:
+        """The same account with these four."""
+        return Standing(self.currency, *amounts, self.certificates, self.requires_fresh)
 
 
 class AccountReader(Protocol):

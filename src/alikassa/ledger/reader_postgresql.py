@@ -43,7 +43,7 @@ _SETTINGS: dict[str, Any] = {
 _BALANCES = """
 SELECT state.version, state.now, asked.n,
        a.currency, a.balance::text, a.hold::text, a.rolling_reserve::text, a.pending_payouts::text,
-       a.sequence, a.next_due_at, c.id::text, c.sha1_allowed, c.public_key
+       a.sequence, a.next_due_at, a.requires_fresh, c.id::text, c.sha1_allowed, c.public_key
 FROM (SELECT pg_current_snapshot()::text AS version, coalesce($6, clock_timestamp()) AS now) AS state
 LEFT JOIN (
     unnest(CASE WHEN pg_current_snapshot()::text = $5 THEN $3::text ELSE $1::text END::smallint[],
@@ -161,6 +161,7 @@ class PostgresqlReader:
             pending,
             sequence,
             next_due_at,
+            requires_fresh,
             certificate,
             sha1_allowed,
             public_key,
@@ -171,7 +172,7 @@ class PostgresqlReader:
             certificates: tuple[ActiveCertificate, ...] = ()
             if certificate is not None:
                 certificates = (ActiveCertificate(certificate, sha1_allowed, public_key),)
-            standing = Standing(currency, balance, hold, reserve, pending, certificates)
+            standing = Standing(currency, balance, hold, reserve, pending, certificates, requires_fresh)
             put(rows, account, KeptRow(standing, sequence, _EARLIEST, next_due_at))
         return rows, now
 
@@ -201,7 +202,7 @@ class PostgresqlReader:
         for account, due in found.items():
             row = rows[account]
             assert row is not None  # noqa: S101 - as above
-            standing = Standing(row.standing.currency, *due.amounts, row.standing.certificates)
+            standing = row.standing.with_amounts(due.amounts)
             rows[account] = KeptRow(standing, row.sequence, due.since, due.until)
 
     async def _connect(self) -> asyncpg.Connection:

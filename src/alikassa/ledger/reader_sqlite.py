@@ -105,6 +105,7 @@ class SqliteReader:
             pending,
             sequence,
             next_due_at,
+            requires_fresh,
             certificate,
             sha1_allowed,
             public_key,
@@ -112,7 +113,7 @@ class SqliteReader:
             certificates: tuple[ActiveCertificate, ...] = ()
             if certificate is not None:
                 certificates = (ActiveCertificate(certificate, bool(sha1_allowed), public_key),)
-            standing = Standing(currency, balance, hold, reserve, pending, certificates)
+            standing = Standing(currency, balance, hold, reserve, pending, certificates, bool(requires_fresh))
             put(rows, id_, KeptRow(standing, sequence, _EARLIEST, next_due_at))
 
     def _count_due(self, account: str, row: KeptRow[str], now: str) -> KeptRow[str]:
@@ -123,7 +124,7 @@ class SqliteReader:
             ((sequence, *amounts, until),) = self._execute(_DUE, {"lane": lane, "account": account, "now": now})
             due = Due(Amounts.of(*amounts), sequence, now, until or _LATEST)
             self._due.keep(account, due)
-        standing = Standing(row.standing.currency, *due.amounts, row.standing.certificates)
+        standing = row.standing.with_amounts(due.amounts)
         return KeptRow(standing, row.sequence, due.since, due.until)
 
     async def ping(self) -> None:
@@ -181,7 +182,7 @@ def _balances(count: int) -> str:
     # One statement for all that wait: its fixed cost (locks on the log's index) is three times that of a row.
     return (
         "SELECT a.id, a.currency, a.balance, a.hold, a.rolling_reserve, a.pending_payouts,"  # noqa: S608 - marks only
-        " a.sequence, a.next_due_at, c.id, c.sha1_allowed, c.public_key"
+        " a.sequence, a.next_due_at, a.requires_fresh, c.id, c.sha1_allowed, c.public_key"
         f" FROM (VALUES {','.join(['(?,?)'] * count)}) AS asked"
         " CROSS JOIN accounts a ON a.lane = asked.column1 AND a.id = asked.column2"
         " LEFT JOIN certificates c ON c.merchant_id = a.merchant_id AND c.purpose = 'payout' AND c.state = 'active'"

@@ -147,6 +147,15 @@ class Registry:
                 raise ConflictError(f"The account {opened.id} is open already.", remedy="Choose another uuid.")
         return opened
 
+    async def require_fresh(self, account: uuid.UUID, *, required: bool) -> Account:
+        """Whether the account takes only signed requests that are good once, from the next request on."""
+        async with self._write() as connection:
+            found = await store.find_account(connection, account, lock=True)
+            if found is None:
+                raise _no_account(account)
+            await store.update_account(connection, account, requires_fresh=required)
+        return replace(found, requires_fresh=required)
+
     async def accounts(
         self, merchant: uuid.UUID | None = None, *, after: uuid.UUID | None = None, limit: int | None = None
     ) -> list[Account]:
@@ -161,8 +170,12 @@ class Registry:
         async with self._database.read() as connection:
             found = await store.find_account(connection, account)
         if found is None:
-            raise NotFoundError(f"There is no account {account}.", remedy="List them: alikassa account list")
+            raise _no_account(account)
         return found
+
+
+def _no_account(account: uuid.UUID) -> NotFoundError:
+    return NotFoundError(f"There is no account {account}.", remedy="List them: alikassa account list")
 
 
 def _no_merchant(merchant: uuid.UUID) -> NotFoundError:

@@ -56,7 +56,7 @@ def _moment_or_none(value: Any) -> datetime | None:
 
 ACCOUNT = (
     "t.id, t.merchant_id, t.currency, t.balance, t.hold, t.rolling_reserve, t.pending_payouts, t.sequence,"
-    " t.recorded_at, t.opened_at, t.head, t.state, t.policy, t.next_due_at, t.closed_until"
+    " t.recorded_at, t.opened_at, t.head, t.state, t.policy, t.next_due_at, t.closed_until, t.requires_fresh"
 )
 
 
@@ -74,6 +74,7 @@ def account(row: Sequence[Any]) -> Account:
         policy=row[12],
         next_due_at=_moment_or_none(row[13]),
         closed_until=_moment_or_none(row[14]),
+        requires_fresh=bool(row[15]),
     )
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
     nulls_last,
 )
@@ -30,12 +31,12 @@ from alikassa.ledger.types import Amount, Moment, Uuid
 __all__ = [
     *("GROWING", "IMMUTABLE", "IN_ORDER_OF_RELEASE", "REVISION", "accounts", "attempts", "balance_snapshots"),
     *("certificate_uses", "certificates", "closed_periods", "discrepancies", "is_open", "journal_entries"),
-    *("lots", "merchants", "metadata", "operator_tokens", "payouts", "policies", "postings", "requests"),
+    *("lots", "merchants", "metadata", "nonces", "operator_tokens", "payouts", "policies", "postings", "requests"),
     *("sessions", "settings", "users", "verifications"),
 ]
 
 #: The revision of the newest migration.
-REVISION = "0003"
+REVISION = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -98,6 +99,7 @@ accounts = Table(
     Column("next_due_at", Moment),
     Column("closed_until", Moment),
     Column("head", LargeBinary, nullable=False),
+    Column("requires_fresh", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("lane", "id"),
     Index(None, "merchant_id"),
     Index(None, "next_due_at"),
@@ -284,6 +286,19 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
+# Nonces of signed bodies: each is good once for its certificate. `at` is the time that was signed with it.
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("lane", SmallInteger, nullable=False),
+    Column("certificate_id", Uuid, nullable=False),
+    Column("nonce", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("lane", "certificate_id", "nonce"),
+    Index(None, "at"),
+    sqlite_with_rowid=False,
+)
+
 # What an account's buckets stood at after every 128th entry, written with that entry: a question about the past begins
 # at the nearest one. Derived from the postings, and checked against them by `verify`.
 balance_snapshots = Table(
@@ -383,5 +398,5 @@ IMMUTABLE = (journal_entries, postings, policies)
 #: Tables whose key begins with the lane.
 GROWING = (
     *(accounts, journal_entries, postings, lots, payouts, discrepancies, policies, attempts),
-    *(balance_snapshots, requests),
+    *(balance_snapshots, nonces, requests),
 )

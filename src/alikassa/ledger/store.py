@@ -38,6 +38,7 @@ __all__ = [
     "insert_certificate",
     "insert_merchant",
     "lock_certificate",
+    "update_account",
     "update_certificate",
 ]
 
@@ -152,6 +153,7 @@ def _account(row: Mapping[Any, Any]) -> Account:
         policy=row["policy"],
         next_due_at=row["next_due_at"],
         closed_until=row["closed_until"],
+        requires_fresh=row["requires_fresh"],
     )
 
 
@@ -184,6 +186,13 @@ async def find_account(connection: AsyncConnection, account: uuid.UUID, *, lock:
         connection, sa.select(accounts).where(accounts.c.lane == lane_of(account), accounts.c.id == account), lock=lock
     )
     return None if row is None else _account(row)
+
+
+async def update_account(connection: AsyncConnection, account: uuid.UUID, **changes: object) -> None:
+    """For settings of an account. What is on it changes by entries alone."""
+    await connection.execute(
+        accounts.update().where(accounts.c.lane == lane_of(account), accounts.c.id == account).values(**changes)
+    )
 
 
 async def find_accounts(

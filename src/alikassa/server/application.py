@@ -16,6 +16,7 @@ from alikassa.ledger.reader import reader_for
 from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.server.answers import Answer, problem
 from alikassa.server.balance import Asked, BalanceEndpoint
+from alikassa.server.freshness import Freshness
 from alikassa.server.log import RequestLog, configure_logging
 from alikassa.server.requests.recorder import Recorder
 from alikassa.server.requests.writer import RequestWriter
@@ -75,6 +76,7 @@ class Application:
         # Filled by `serve_from`.
         self._database: Database
         self._endpoint: BalanceEndpoint
+        self._freshness: Freshness
         self._reader: AccountReader
         # The bodies that are under way, and until when they may be, oldest first.
         self._receiving: dict[Receiving, float] = {}
@@ -103,13 +105,17 @@ class Application:
         """Answer from these books from now on, in the running event loop. `stop` closes both."""
         self._database = database
         self._reader = reader
-        self._endpoint = BalanceEndpoint(database, reader, Verifier(), self._log, self._settings.errors, self._recorder)
+        self._freshness = Freshness(database)
+        self._endpoint = BalanceEndpoint(
+            *(database, reader, Verifier(), self._log, self._settings.errors, self._recorder, self._freshness)
+        )
         self._watches.append(asyncio.get_running_loop().create_task(self._end_stalled()))
 
     async def stop(self) -> None:
         for watch in self._watches:
             watch.cancel()
         await self._log.close()
+        await self._freshness.close()
         if self._requests is not None:
             await self._requests.close()
         await self._reader.close()

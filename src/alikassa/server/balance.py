@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from alikassa.errors import DatabaseError, InvalidInputError
+from alikassa.protocol.freshness import has_stamp
 from alikassa.protocol.messages import JSON, encode_balance
 from alikassa.protocol.signatures import decode_sign
 from alikassa.server.answers import Answer, invalid, problem
+from alikassa.server.freshness import Freshness
 from alikassa.server.refusals import UNIFORM, Cause, Reason, find_cause
 from alikassa.server.requests.kept import TOO_LARGE, TOO_LATE, Headers, Outcome
 from alikassa.server.requests.recorder import Recorder
@@ -87,6 +89,7 @@ class BalanceEndpoint:
         log: RequestLog,
         errors: Errors,
         recorder: Recorder | None = None,
+        freshness: Freshness | None = None,
     ) -> None:
         self._database = database
         self._reader = reader
@@ -95,6 +98,7 @@ class BalanceEndpoint:
         self._errors = errors
         self._recorder = recorder or Recorder()
         self._counted = self._recorder.counted
+        self._freshness = freshness or Freshness(database)
 
     def begin(self, headers: Headers, scope: object = None) -> Asked:
         """Take the headers, and read the account they name. What is read then lies within the request's time."""
@@ -113,7 +117,7 @@ class BalanceEndpoint:
         if known is None or reading is None or not asked.is_fresh or asked.types != [JSON] or reading.exception():
             return None
         standing = reading.result()
-        if standing is None or not known.holds(standing.certificates):
+        if standing is None or standing.requires_fresh or not known.holds(standing.certificates):
             return None
         tally = self._counted.get(asked.account)
         if tally is not None and tally.known is known:
@@ -135,17 +139,26 @@ class BalanceEndpoint:
         try:
             standing = await self._standing(asked)
             certificates = standing.certificates if standing is not None else ()
-            if known is None or not known.holds(certificates):
+            if known is None or standing is None or standing.requires_fresh or not known.holds(certificates):
                 signature = decode_sign(sign)
                 verified = self._verifier.verify(certificates, signature, body)
-                if verified is None:
+                if verified is None or standing is None:
                     return await self._refuse(asked, signature, body, stranger=standing is None)
-                wrong = _not_json(body)
+                value, wrong = _json(body)
                 if wrong:
                     self._log.malformed({"body": [wrong]})
                     self._recorder.malformed(asked, ("body",), verified)
                     return invalid({"body": [wrong]})
-                self._verifier.remember(verified, sign, body)
+                stale = await self._freshness.check(
+                    value, asked.account, verified.certificate, required=standing.requires_fresh
+                )
+                if stale is not None:
+                    self._log.stale(asked.account, stale.reason)
+                    self._recorder.stale(asked, stale, verified)
+                    return stale.answer
+                # What is good once is not known the second time.
+                if not has_stamp(value):
+                    self._verifier.remember(verified, sign, body)
                 known = verified
         except DatabaseError as error:
             self._log.database_failed(error)
@@ -156,7 +169,6 @@ class BalanceEndpoint:
                 remedy="Nothing is wrong with the request. Send it again.",
                 headers=[("retry-after", "1")],
             )
-        assert standing is not None  # noqa: S101 - who is verified has a certificate, hence an account
         self._recorder.ok(asked, known)
         return _balance(standing)
 
@@ -269,11 +281,11 @@ def _once(name: str, values: list[str], what: str) -> str:
     return ""
 
 
-def _not_json(body: bytes) -> str:
+def _json(body: bytes) -> tuple[object, str]:
+    """The body decoded, and what is wrong with it, if something is."""
     try:
-        msgspec.json.decode(body)
+        return msgspec.json.decode(body), ""
     except RecursionError:
-        return "The body is nested too deeply. Send {}."
+        return None, "The body is nested too deeply. Send {}."
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return "The body is not JSON. Send {} and sign those two bytes."
-    return ""
+        return None, "The body is not JSON. Send {} and sign those two bytes."

@@ -75,6 +75,10 @@ class RequestLog:
     def malformed(self, errors: Mapping[str, Sequence[str]]) -> None:
         self._log.info("malformed request", fields=sorted(errors))
 
+    def stale(self, account: str, reason: str) -> None:
+        """Signed well, and not taken all the same: see `alikassa.server.freshness`."""
+        self._log.info("stale", reason=str(reason), account=account)
+
     def refused(self, account: uuid.UUID, cause: Cause) -> None:
         certificate = str(cause.certificate) if cause.certificate else None
         self._log.info("refused", reason=cause.reason.value, account=str(account), certificate=certificate)

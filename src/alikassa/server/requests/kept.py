@@ -31,7 +31,8 @@ _LONGEST_ADDRESS = 45  # of an IPv6 address that holds an IPv4 one
 
 
 class Outcome(StrEnum):
-    """What became of a request: answered, refused at the signature, malformed; or we could not, or failed."""
+    """What became of a request: answered, refused at its signature or for being sent again, malformed; or we could not,
+    or failed."""
 
     OK = "ok"
     REFUSED = "refused"

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from alikassa.clock import now
+from alikassa.server.freshness import MALFORMED_STAMPS
 from alikassa.server.refusals import Reason
 from alikassa.server.requests.kept import KeptRequest, Outcome, malformed
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from alikassa.protocol.signatures import Digest
+    from alikassa.server.freshness import Refusal
     from alikassa.server.requests.kept import Ended
     from alikassa.server.verification import Verified
 
@@ -102,6 +104,13 @@ class Recorder:
         if verified is not None:
             self._use(verified)
         self._add(Key(ended.account, Outcome.MALFORMED, verified is not None), ended, 400, malformed(fields), verified)
+
+    def stale(self, ended: Ended, refusal: Refusal, verified: Verified) -> None:
+        """Signed well, and not taken all the same: what it is to be good once for is missing, wrong or spent."""
+        self._use(verified)
+        outcome = Outcome.MALFORMED if refusal.reason in MALFORMED_STAMPS else Outcome.REFUSED
+        key = Key(ended.account, outcome, verified=True)
+        self._add(key, ended, refusal.answer.status, refusal.reason.value, verified)
 
     def refused(self, ended: Ended, *, stranger: bool) -> KeptRequest | None:
         """Refused at the signature. What is kept of it waits for its reason; None when it is only counted.

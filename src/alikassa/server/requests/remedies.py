@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from alikassa.server.freshness import Stale
 from alikassa.server.refusals import Reason
 from alikassa.server.requests.kept import MALFORMED, TOO_LARGE, TOO_LATE, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FIELDS", "OUTCOMES", "REASONS", "UNREAD", "Remedy", "remedies", "texts"]
+__all__ = ["FIELDS", "OUTCOMES", "REASONS", "STALE", "UNREAD", "Remedy", "remedies", "texts"]
 
 
 class Remedy(NamedTuple):
@@ -79,6 +80,36 @@ REASONS = {
     ),
 }
 
+#: Why a request that was signed well was not taken all the same.
+STALE = {
+    Stale.NOT_STAMPED: Remedy(
+        "The account takes only requests that are good once, and this one could be sent again.",
+        "Put account, timestamp and nonce into the signed body. Our client does it with Client(fresh=True) or --fresh.",
+    ),
+    Stale.WRONG_STAMP: Remedy(
+        "The body has some of account, timestamp and nonce, but not all three as they have to be.",
+        "Put all three into the signed body, or none: the account's uuid, Unix seconds as a whole number, and 22 to 64"
+        " random letters or digits.",
+    ),
+    Stale.OTHER_ACCOUNT: Remedy(
+        "The signed body is for another account than the header Account names.",
+        "Sign a body for each account. If you did not send this, find out who tried another account with your request.",
+    ),
+    Stale.WRONG_TIME: Remedy(
+        "The time in the signed body is more than 300 seconds from ours.",
+        "Set the clock of the machine that signs, and sign a new body for each request. If the clock is right, somebody"
+        " may have sent an old request again.",
+    ),
+    Stale.USED_NONCE: Remedy(
+        "The same signed request, or its nonce, was sent before.",
+        "Make a new nonce for each request. If you do, somebody or something between sends your requests again.",
+    ),
+    Stale.TOO_MANY_NONCES: Remedy(
+        "The certificate {certificate} has sent as many requests that are good once as are kept count of.",
+        "Ask less often.",
+    ),
+}
+
 #: What was wrong with the request itself, by the field that the answer names.
 FIELDS = {
     "account": Remedy(
@@ -112,7 +143,9 @@ UNREAD = {
 def remedies(outcome: Outcome, reason: str) -> tuple[Remedy, ...]:
     """What happened and what to do: one, or one for each field that was malformed. To be filled by `str.format`."""
     found: list[Remedy | None] = []
-    if outcome is Outcome.REFUSED and reason in {one.value for one in Reason}:
+    if reason in STALE:
+        found = [STALE[Stale(reason)]]
+    elif outcome is Outcome.REFUSED and reason in {one.value for one in Reason}:
         found = [REASONS.get(Reason(reason))]
     elif outcome is Outcome.MALFORMED and reason.startswith(MALFORMED):
         found = [FIELDS.get(field) for field in reason.removeprefix(MALFORMED).split(",")]
@@ -123,6 +156,6 @@ def remedies(outcome: Outcome, reason: str) -> tuple[Remedy, ...]:
 
 def texts() -> Iterator[str]:
     """Every text here, for a catalogue."""
-    for table in (OUTCOMES, REASONS, FIELDS, UNREAD):
+    for table in (OUTCOMES, REASONS, STALE, FIELDS, UNREAD):
         for remedy in table.values():
             yield from filter(None, remedy)
