@@ -134,6 +134,7 @@ def test_show_prints_every_setting(run: Run, keys: Path) -> None:
         "base_url": None,
         "digest": "sha1",
         "body": None,
+        "fresh": None,
         "timeout": 3.0,
         "attempt_timeout": None,
         "ca_bundle": None,

@@ -362,7 +362,7 @@ def test_reprs_show_no_secret(keys: Path, secrets: list[str]) -> None:
     """A client, its core and the request it made may be printed."""
     with wire_server() as server, Client(PAGE_ACCOUNT, keys, base_url=server.url) as client:
         client.balance()
-        outgoing = client._core.outgoing("an-id")
+        outgoing = client._core.outgoing("an-id", b"{}", client._core.signing.sign(None, b"{}"))
         shown = f"{client!r} {client._core!r} {outgoing!r} {vars(client._core)!r} {vars(client)!r}"
     assert [secret for secret in secrets if secret in shown] == []
     assert PAGE_ACCOUNT in shown
@@ -380,4 +380,4 @@ def test_a_client_is_neither_pickled_nor_copied(client: type[Client] | type[Asyn
 def test_a_secret_is_not_pickled(keys: Path) -> None:
     """`Sign` does not reach a cache or a queue by accident."""
     with Client(PAGE_ACCOUNT, keys, base_url="http://127.0.0.1:1") as client, pytest.raises(TypeError):
-        pickle.dumps(client._core.outgoing("an-id"))
+        pickle.dumps(client._core.signing.sign(None, b"{}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,9 +27,16 @@ from alikassa.cli.options import (
 )
 from alikassa.cli.output import message, print_id, print_json, print_records
 
+if TYPE_CHECKING:
+    from alikassa.ledger.model import Account
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Accounts: their four numbers, their state, and corrections by hand.", no_args_is_help=True)
+
+
+def _setting_record(account: Account) -> dict[str, object]:
+    return {**account_record(account), "requires_fresh": account.requires_fresh}
 
 
 class BucketChoice(StrEnum):
@@ -74,11 +81,35 @@ def list_(
 
     found = on_database(database, lambda opened: find_accounts(opened, owner))
     print_records(
-        [account_record(one) for one in found],
+        [_setting_record(one) if as_json else account_record(one) for one in found],
         as_json=as_json,
         empty="No accounts yet. Open one with: alikassa account open --merchant ID --currency RUB",
         right=[bucket.value for bucket in BucketChoice],
     )
+
+
+@app.command(epilog="Example: `alikassa account fresh ACCOUNT --require`")
+def fresh(
+    account: AccountArgument,
+    require: Annotated[
+        bool, typer.Option("--require/--allow", help="Take only requests that are good once, or any signed request.")
+    ],
+    database: DatabaseOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Take only signed requests that are good once: with account, timestamp and nonce in the signed body.
+
+    Such a stamp is checked wherever there is one. The page's own programs send none, and are refused where it is
+    required.
+    """
+    from alikassa.ledger.registry import Registry
+
+    changed = on_database(database, lambda opened: Registry(opened).require_fresh(account, required=require))
+    if as_json:
+        print_json(_setting_record(changed))
+    else:
+        kind = "only requests that are good once" if changed.requires_fresh else "any signed request"
+        message(f"Account {changed.id} takes {kind}.")
 
 
 @app.command(

@@ -25,6 +25,7 @@ __all__ = [
     "Connection",
     "DigestOption",
     "DigestSetting",
+    "FreshOption",
     "Http2Option",
     "KeysOption",
     "ProfileOption",
@@ -71,6 +72,14 @@ BodyOption = Annotated[
     str | None,
     typer.Option(
         "--body", envvar="ALIKASSA_BODY", metavar="JSON", help="The signed body: {}, [] or null. [default: {}]"
+    ),
+]
+FreshOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--fresh/--no-fresh",
+        envvar="ALIKASSA_FRESH",
+        help="Sign account, time and a nonce, so that each request is good once. [default: no-fresh]",
     ),
 ]
 TimeoutOption = Annotated[

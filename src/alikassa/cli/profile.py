@@ -36,6 +36,9 @@ def add(
     base_url: Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The server's address.")] = None,
     digest: Annotated[DigestSetting | None, typer.Option("--digest", help="The digest under the signature.")] = None,
     body: Annotated[str | None, typer.Option("--body", metavar="JSON", help="The signed body: {}, [] or null.")] = None,
+    fresh: Annotated[
+        bool | None, typer.Option("--fresh/--no-fresh", help="Each request is good once, where the server knows it.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="For a whole call.")] = None,
     attempt_timeout: Annotated[
         float | None, typer.Option("--attempt-timeout", metavar="SECONDS", help="For a single try.")
@@ -67,6 +70,7 @@ def add(
         "base_url": base_url,
         "digest": None if digest is None else digest.value,
         "body": body,
+        "fresh": fresh,
         "timeout": timeout,
         "attempt_timeout": attempt_timeout,
         "ca_bundle": None if ca_bundle is None else str(_absolute(ca_bundle)),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["server_request_id", "understand"]
 
 _LONGEST_ID = 128
+# How far two clocks may seem apart and still be right.
+_RIGHT_SECONDS = 60
 
 
 def understand(status: int, headers: Mapping[str, str], body: bytes) -> Balance:
@@ -34,7 +36,7 @@ def understand(status: int, headers: Mapping[str, str], body: bytes) -> Balance:
                 f"The server refused ({status}) without saying why.", raw=body[:200], remedy=_remedy_of_junk(headers)
             )
         refused = RefusedError(message or INVALID, errors=errors, status=status)
-        refused.remedy = _remedy_of_refusal(errors)
+        refused.remedy = _remedy_of_refusal(errors, headers)
         raise refused
     if status == 429:
         seconds = _retry_after(headers)
@@ -78,7 +80,13 @@ def _refusal(body: bytes) -> tuple[str, dict[str, tuple[str, ...]]]:
         return "", {}
 
 
-def _remedy_of_refusal(errors: Mapping[str, object]) -> str:
+def _remedy_of_refusal(errors: Mapping[str, object], headers: Mapping[str, str]) -> str:
+    if "timestamp" in errors and "nonce" in errors:
+        return "This account takes only requests that are good once: Client(fresh=True), or --fresh."
+    if "timestamp" in errors:
+        return _remedy_of_time(headers)
+    if "nonce" in errors:
+        return "Ask again: each request has a nonce of its own. If it stays so, something between sends requests twice."
     if "sign" in errors:
         return (
             "Sign with the payout certificate, and try the other digest (digest: sha256, sha1)."
@@ -87,6 +95,16 @@ def _remedy_of_refusal(errors: Mapping[str, object]) -> str:
     if "account" in errors:
         return "Compare the account's uuid with the one in the provider's cabinet."
     return "Do what the server's words say; the same request would be refused again."
+
+
+def _remedy_of_time(headers: Mapping[str, str]) -> str:
+    there = _date(headers.get("date", ""))
+    off = 0.0 if there is None else time.time() - there.timestamp()
+    # Between two clocks that are right lie the answer's way and the second that a date is cut to.
+    if abs(off) < _RIGHT_SECONDS:
+        return "Compare this machine's clock with the right time, and ask again."
+    which = "ahead of" if off > 0 else "behind"
+    return f"This machine's clock is {abs(off):.0f} s {which} the server's. Set it right, and ask again."
 
 
 def _remedy_of_junk(headers: Mapping[str, str]) -> str:

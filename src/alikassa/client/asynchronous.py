@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from alikassa.client.events import Event
-    from alikassa.client.wire import AsyncTransport, Incoming, Outgoing
+    from alikassa.client.wire import AsyncTransport, Incoming, Outgoing, Secret
     from alikassa.protocol.messages import Balance
     from alikassa.protocol.signatures import Digest, Signer
 
@@ -41,6 +41,7 @@ class AsyncClient:
         base_url: str = BASE_URL,
         digest: Digest | str | None = None,
         body: bytes | str = b"{}",
+        fresh: bool = False,
         timeout: float = TIMEOUT,
         attempt_timeout: float = ATTEMPT_TIMEOUT,
         attempts: int = ATTEMPTS,
@@ -56,6 +57,7 @@ class AsyncClient:
             base_url=base_url,
             digest=digest,
             body=body,
+            fresh=fresh,
             timeout=timeout,
             attempt_timeout=attempt_timeout,
             attempts=attempts,
@@ -140,7 +142,7 @@ class AsyncClient:
         return f"AsyncClient({self._core!r})"
 
 
-async def _wait(signature: Future[object], seconds: float) -> None:
+async def _wait(signature: Future[Secret], seconds: float) -> None:
     """Until it is done, at most so long. What it raised is for who looks at it."""
     with anyio.move_on_after(seconds), suppress(Exception):
         await asyncio.wrap_future(signature)

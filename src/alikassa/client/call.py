@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from alikassa.client.answers import server_request_id, understand
-from alikassa.client.background import raise_if_failed
+from alikassa.client.background import result_of
 from alikassa.client.checks import check_seconds
 from alikassa.client.covering import Cover
 from alikassa.client.events import AttemptFailed, DigestChosen, RequestAnswered, RequestStarted
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from alikassa.client.core import Core
-    from alikassa.client.wire import Incoming, Outgoing
+    from alikassa.client.wire import Incoming, Outgoing, Secret
     from alikassa.protocol.messages import Balance
 
 __all__ = ["Call"]
@@ -47,7 +47,8 @@ class Call:
         self._server_request_id = ""
         self._digest: Digest | None = None
         #: A signature that a signer which blocks is still making.
-        self._signature: Future[object] | None = None
+        self._signature: Future[Secret] | None = None
+        self._body = b""
         self._cover: Cover | None = None
         self._span: Span | None = None
         self._whole: Span | None = None
@@ -78,7 +79,7 @@ class Call:
         """What is left of the attempt's time, in seconds; 0 when it is over."""
         return max(self.deadline - time.monotonic(), 0.0)
 
-    def begin(self) -> Future[object] | None:
+    def begin(self) -> Future[Secret] | None:
         """Begin the next attempt. What has to be done before `outgoing`, by a signer that blocks; None: nothing."""
         core = self._core
         self._begun = time.monotonic()
@@ -88,17 +89,20 @@ class Call:
         self._sent += 1
         self._span = start_attempt(Attempt(core.url, self.request_id, self._sent - 1), self._whole)
         self._digest = self._probe if core.signing.undecided else core.signing.chosen
-        self._signature = core.signing.begin(self._digest)
+        self._body = core.next_body()
+        self._signature = core.signing.begin(self._digest, self._body)
         return self._signature
 
     def outgoing(self) -> Outgoing:
         """What to send. Raises what the signer raises, and DeadlineExceededError when it is not done yet."""
-        if self._signature is not None:
+        if self._signature is None:
+            sign = self._core.signing.sign(self._digest, self._body)
+        else:
             if not self._signature.done():
                 raise DeadlineExceededError("The attempt's time is over.")
             signature, self._signature = self._signature, None
-            raise_if_failed(signature)
-        outgoing = self._core.outgoing(self.request_id, self._digest, headers_for(self._span))
+            sign = result_of(signature)
+        outgoing = self._core.outgoing(self.request_id, self._body, sign, headers_for(self._span))
         self._cover = Cover(outgoing.sign)
         return outgoing
 

@@ -18,6 +18,7 @@ __all__ = [
     "check_attempts",
     "check_base_url",
     "check_body",
+    "check_fresh",
     "check_seconds",
     "check_transport",
 ]
@@ -80,6 +81,13 @@ def check_body(body: bytes | str) -> bytes:
             "This body is not one that the page's programs send.", remedy="Use {} (the default), [] or null."
         )
     return bytes(content)
+
+
+def check_fresh(fresh: object, body: bytes | str) -> bool:
+    """Whether requests are to be good once. Their body is then no setting."""
+    if fresh and check_body(body) != b"{}":
+        raise ConfigurationError("With fresh, the body is made anew for each request.", remedy="Leave body out.")
+    return bool(fresh)
 
 
 def check_seconds(name: str, seconds: object) -> float:

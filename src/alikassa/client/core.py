@@ -6,18 +6,21 @@ import random
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from alikassa import clock
 from alikassa.client.checks import (
     BASE_URL,
     check_account,
     check_attempts,
     check_base_url,
     check_body,
+    check_fresh,
     check_seconds,
 )
 from alikassa.client.forking import follow_forks
 from alikassa.client.reporting import Reporter
 from alikassa.client.signing import Signing
 from alikassa.client.wire import Outgoing
+from alikassa.protocol.freshness import stamped_body
 from alikassa.protocol.messages import BALANCE_PATH, JSON
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alikassa.client.events import Event
+    from alikassa.client.wire import Secret
     from alikassa.errors import AlikassaError
     from alikassa.protocol.signatures import Digest, Signer
 
@@ -56,6 +60,7 @@ class Core:
         base_url: str,
         digest: Digest | str | None,
         body: bytes | str,
+        fresh: bool,
         timeout: float,
         attempt_timeout: float,
         attempts: int,
@@ -63,12 +68,13 @@ class Core:
     ) -> None:
         self.account = check_account(account)
         self.url = check_base_url(base_url) + BALANCE_PATH
-        self.body = check_body(body)
+        self.fresh = check_fresh(fresh, body)
+        self._body = check_body(body)
         self.timeout = check_seconds("timeout", timeout)
         self.attempt_timeout = check_seconds("attempt_timeout", attempt_timeout)
         self.attempts = check_attempts(attempts)
         self.reporter = Reporter(on_event)
-        self.signing = Signing(keys, digest, self.body)
+        self.signing = Signing(keys, digest, self._body)
         self._headers = (
             ("Content-Type", JSON),
             ("Accept", JSON),
@@ -77,15 +83,17 @@ class Core:
         )
         follow_forks(self.signing)
 
-    def outgoing(
-        self, request_id: str, digest: Digest | None = None, more: tuple[tuple[str, str], ...] = ()
-    ) -> Outgoing:
-        """The request, signed with this digest; None is the signer's own. `more` are headers beside the client's."""
+    def next_body(self) -> bytes:
+        """What the next attempt signs and sends."""
+        return stamped_body(self.account, clock.now()) if self.fresh else self._body
+
+    def outgoing(self, request_id: str, body: bytes, sign: Secret, more: tuple[tuple[str, str], ...] = ()) -> Outgoing:
+        """The request with this body and its signature. `more` are headers beside the client's."""
         return Outgoing(
             url=self.url,
             headers=(*self._headers, ("X-Request-Id", request_id), *more),
-            sign=self.signing.sign(digest),
-            body=self.body,
+            sign=sign,
+            body=body,
         )
 
     def wait(self, error: AlikassaError, attempt: int, remaining: float) -> float | None:

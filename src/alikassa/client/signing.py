@@ -38,7 +38,7 @@ class BlockingSigner(Signer, Protocol):
     """A signer that may have to wait, for a device or a network: its `blocks` is true.
 
     A client has it sign in a thread of its own, and waits no longer than its call's time. What comes too late is
-    remembered for the next call.
+    remembered for the next call, unless each request has a body of its own.
     """
 
     @property
@@ -46,7 +46,7 @@ class BlockingSigner(Signer, Protocol):
 
 
 class Signing:
-    """A client's signatures over its body. Each is made once: the body is constant, so the signature is too.
+    """A client's signatures. One over its constant body is made once; any other is made when it is asked for.
 
     `digest` is the one in use; None as long as `auto` has not found it, and for a signer that does not say.
     `undecided` is whether `auto` has still to find it, `chosen` what it found.
@@ -63,26 +63,29 @@ class Signing:
         self.digest: Digest | None = None if self.undecided else _digest_of(self._signer)
         if isinstance(self._signer, KeySigner) and self.digest is Digest.SHA1:
             # Some platforms forbid SHA-1 signatures. Now is a better time to learn it than at the first call.
-            self.sign(None)
+            self.sign(None, body)
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._background: Background[Digest | None] = Background(self.sign)
+        self._background: Background[tuple[Digest | None, bytes], Secret] = Background(self.sign)
 
-    def begin(self, digest: Digest | None) -> Future[object] | None:
+    def begin(self, digest: Digest | None, body: bytes) -> Future[Secret] | None:
         """Have a signer that blocks begin to sign: once that is done, `sign` waits for nothing. None: it never does."""
-        if digest in self._signs or getattr(self._signer, "blocks", False) is not True:
+        if (digest in self._signs and body == self._body) or getattr(self._signer, "blocks", False) is not True:
             return None
-        return self._background.begin(digest)
+        return self._background.begin((digest, body))
 
-    def sign(self, digest: Digest | None) -> Secret:
-        """`Sign` with this digest; None is the signer's own."""
+    def sign(self, digest: Digest | None, body: bytes) -> Secret:
+        """`Sign` over this body, with this digest; None is the signer's own."""
+        if body != self._body:
+            with self._lock:
+                return Secret(self._make(digest, body))
         found = self._signs.get(digest)
         if found is None:
             with self._lock:
                 found = self._signs.get(digest)
                 if found is None:
-                    found = self._signs[digest] = Secret(self._make(digest))
+                    found = self._signs[digest] = Secret(self._make(digest, body))
         return found
 
     def decide(self, digest: Digest) -> bool:
@@ -93,10 +96,10 @@ class Signing:
         self.undecided = False
         return new
 
-    def _make(self, digest: Digest | None) -> str:
+    def _make(self, digest: Digest | None, body: bytes) -> str:
         signer = self._signer if digest is None else self._with_digest(digest)
         try:
-            signature = signer.sign(self._body)
+            signature = signer.sign(body)
         except (InternalError, UnsupportedAlgorithm, ValueError) as error:
             if not isinstance(signer, KeySigner) or signer.digest is not Digest.SHA1:
                 raise

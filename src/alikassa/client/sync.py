@@ -34,6 +34,8 @@ class Client:
     - `digest`: `sha256` (the default), `sha1`, or `auto`, which asks the server once with one and then the other;
       for a folder. A signer chooses its own;
     - `body`: `{}` (the default), `[]` or `null`, as the page's programs send;
+    - `fresh`: put account, time and a nonce into the body and sign anew at every try, so that each request is good
+      once. For servers that know it, as ours does;
     - `timeout`: for a whole call with its retries, in seconds;
     - `attempt_timeout`: for a single try, in seconds; what is left of the call's time when that is less;
     - `attempts`: how often a call is tried at most, when the connection, the server (5xx) or its limit (429) fails;
@@ -55,6 +57,7 @@ class Client:
         base_url: str = BASE_URL,
         digest: Digest | str | None = None,
         body: bytes | str = b"{}",
+        fresh: bool = False,
         timeout: float = TIMEOUT,
         attempt_timeout: float = ATTEMPT_TIMEOUT,
         attempts: int = ATTEMPTS,
@@ -70,6 +73,7 @@ class Client:
             base_url=base_url,
             digest=digest,
             body=body,
+            fresh=fresh,
             timeout=timeout,
             attempt_timeout=attempt_timeout,
             attempts=attempts,

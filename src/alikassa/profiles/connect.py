@@ -44,7 +44,7 @@ def open_async_client(profile: Profile) -> AsyncClient:
 
 
 def _options(profile: Profile) -> dict[str, Any]:
-    names = ("base_url", "body", "timeout", "attempt_timeout", "ca_bundle", "proxy", "http2")
+    names = ("base_url", "body", "fresh", "timeout", "attempt_timeout", "ca_bundle", "proxy", "http2")
     options = {name: value for name in names if (value := getattr(profile, name)) is not None}
     # A signer has chosen its digest, unless the server is to be asked for it.
     return options | ({"digest": _AUTO} if profile.digest == _AUTO else {})

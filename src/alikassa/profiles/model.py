@@ -26,6 +26,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     - `keys`: an archive's folder, or another place of a key as `alikassa.keys.open_signer` takes it;
     - `digest`: sha256, sha1, or auto, which asks the server;
+    - `fresh`: each request is good once;
     - `timeout`: of a whole call, in seconds; `attempt_timeout`: of a single try;
     - `passphrase`: "file" for the archive's password.txt, "keyring" for the system's keyring.
     """
@@ -35,6 +36,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     base_url: str | None = None
     digest: Literal["sha256", "sha1", "auto"] | None = None
     body: Literal["{}", "[]", "null"] | None = None
+    fresh: bool | None = None
     timeout: Annotated[float, msgspec.Meta(gt=0, lt=86_400)] | None = None
     attempt_timeout: Annotated[float, msgspec.Meta(gt=0, lt=86_400)] | None = None
     ca_bundle: str | None = None
