@@ -21,6 +21,8 @@ from conftest import PAGE_ACCOUNT, PAGE_ANSWER, Server, cli_json, openssl_sign, 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LANGUAGES = ("php", "node", "python", "java", "go")
+#: Takes only requests that are good once.
+FRESH_ACCOUNT = "a3d5df06-996c-48c3-9847-348d6b580b81"
 FIVE_LINES = """\
 currency RUB
 balance 93.84000000
@@ -205,6 +207,23 @@ def test_shows_the_balance(language: str, command: Callable[[str], list[str]], s
     """The example prints the five fields, exactly, and succeeds."""
     done = ask(command(language), server, books)
     assert (done.returncode, done.stdout, done.stderr) == (0, FIVE_LINES, "")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_asks_so_that_each_request_is_good_once(
+    language: str, command: Callable[[str], list[str]], server: Server, books: Books
+) -> None:
+    """An account that requires it answers the example that was told so, and refuses it otherwise."""
+    fresh = ("account", "fresh", FRESH_ACCOUNT, "--database", books.database)
+    owner = cli_json("account", "list", "--database", books.database)[0]["merchant"]
+    if all(one["account"] != FRESH_ACCOUNT for one in cli_json("account", "list", "--database", books.database)):
+        owned = ("--merchant", owner, "--currency", "EUR", "--uuid", FRESH_ACCOUNT, "--database", books.database)
+        cli_json("account", "open", *owned)
+        cli_json(*fresh, "--require")
+    settings = {"ALIKASSA_ACCOUNT": FRESH_ACCOUNT}
+    assert ask(command(language), server, books, **settings).returncode == REFUSED
+    done = ask(command(language), server, books, **settings, ALIKASSA_FRESH="1")
+    assert (done.returncode, done.stdout.splitlines()[:1], done.stderr) == (0, ["currency EUR"], "")
 
 
 def test_java_shows_the_balance_over_plain_http(

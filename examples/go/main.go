@@ -63,9 +63,11 @@ type Balance struct {
 
 // Client can ask as often as you like, from many goroutines: the key is read, and used, only in NewClient.
 type Client struct {
-	url  string
-	sign string
-	http *http.Client
+	url   string
+	key   *rsa.PrivateKey
+	sign  string
+	http  *http.Client
+	Fresh bool // sign each request anew, so that each is good once, for servers that know it
 }
 
 // NewClient reads the key in the folder keys. An empty caBundle means the system's certificate authorities.
@@ -79,8 +81,7 @@ func NewClient(baseURL, keys, caBundle string) (*Client, error) {
 	}
 	// The body never changes and this kind of signature has no random part, so one signature serves every
 	// request. Whoever reads it can ask too: keep it out of logs.
-	digest := sha256.Sum256([]byte(body))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	signature, err := signed(key, body)
 	if err != nil {
 		return nil, fail(configuration, "The key in %s cannot sign: %v", keys, err)
 	}
@@ -94,7 +95,8 @@ func NewClient(baseURL, keys, caBundle string) (*Client, error) {
 	}
 	return &Client{
 		url:  strings.TrimRight(baseURL, "/") + "/v1/account/balance",
-		sign: base64.StdEncoding.EncodeToString(signature),
+		key:  key,
+		sign: signature,
 		http: &http.Client{
 			Transport: transport,
 			Timeout:   30 * time.Second,
@@ -104,15 +106,40 @@ func NewClient(baseURL, keys, caBundle string) (*Client, error) {
 	}, nil
 }
 
+func signed(key *rsa.PrivateKey, body string) (string, error) {
+	digest := sha256.Sum256([]byte(body))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	return base64.StdEncoding.EncodeToString(signature), err
+}
+
+// The body of a request that is good once, and its signature.
+func (c *Client) stamped(account string) (string, string, error) {
+	nonce := make([]byte, 16)
+	if _, err := rand.Read(nonce); err != nil {
+		return "", "", err
+	}
+	body := fmt.Sprintf(`{"account":%q,"timestamp":%d,"nonce":%q}`,
+		account, time.Now().Unix(), base64.RawURLEncoding.EncodeToString(nonce))
+	sign, err := signed(c.key, body)
+	return body, sign, err
+}
+
 // Balance asks for the balance of the account with this uuid.
 func (c *Client) Balance(account string) (*Balance, error) {
+	body, sign := body, c.sign
+	if c.Fresh {
+		var err error
+		if body, sign, err = c.stamped(account); err != nil {
+			return nil, fail(configuration, "The request cannot be signed: %v", err)
+		}
+	}
 	request, err := http.NewRequest(http.MethodPost, c.url, strings.NewReader(body))
 	if err != nil {
 		return nil, fail(configuration, "ALIKASSA_BASE_URL is not an address: %v", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Account", account)
-	request.Header.Set("Sign", c.sign)
+	request.Header.Set("Sign", sign)
 	request.Header.Set("User-Agent", "alikassa-example-go")
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -248,6 +275,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	client.Fresh = os.Getenv("ALIKASSA_FRESH") == "1"
 	balance, err := client.Balance(account)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.security.PrivateKey;
+import java.security.SecureRandom;
 import java.security.Signature;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateFactory;
@@ -59,7 +60,8 @@ public record Balance(
             var client = new Client(
                     setting("ALIKASSA_BASE_URL", "https://api-merchant.alikassa.com"),
                     Path.of(setting("ALIKASSA_KEYS", "cert/payout")),
-                    setting("ALIKASSA_CA_BUNDLE", ""));
+                    setting("ALIKASSA_CA_BUNDLE", ""),
+                    setting("ALIKASSA_FRESH", "").equals("1"));
             System.out.print(client.balance(account).lines());
         } catch (BalanceException exception) {
             System.err.println(exception.getMessage());
@@ -153,20 +155,27 @@ public record Balance(
         }
     }
 
-    /** Make one and ask it as often as you like: it reads the key, and signs, only in its constructor. */
+    /**
+     * Make one and ask it as often as you like: it reads the key, and signs, only in its constructor.
+     * With fresh it signs each request anew, and each is good once, for servers that know it.
+     */
     static final class Client {
         private static final String BODY = "{}";
         private static final int SECONDS = 30;
 
         private final URI uri;
+        private final PrivateKey key;
         private final String sign;
+        private final boolean fresh;
         private final HttpClient http;
 
-        Client(String baseUrl, Path keys, String caBundle) throws BalanceException {
+        Client(String baseUrl, Path keys, String caBundle, boolean fresh) throws BalanceException {
             uri = checkedUri(baseUrl);
             // The body never changes and this kind of signature has no random part, so one signature serves
             // every request. Whoever reads it can ask too: keep it out of logs.
-            sign = sign(loadKey(keys));
+            key = loadKey(keys);
+            sign = sign(key, BODY);
+            this.fresh = fresh;
             // Redirects are not followed unless asked for.
             var builder = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5));
             if (!caBundle.isEmpty()) {
@@ -176,12 +185,13 @@ public record Balance(
         }
 
         Balance balance(String account) throws BalanceException {
+            String body = fresh ? stamped(account) : BODY;
             HttpRequest request = HttpRequest.newBuilder(uri)
                     .header("Content-Type", "application/json")
                     .header("Account", account)
-                    .header("Sign", sign)
+                    .header("Sign", fresh ? sign(key, body) : sign)
                     .header("User-Agent", "alikassa-example-java")
-                    .POST(BodyPublishers.ofString(BODY))
+                    .POST(BodyPublishers.ofString(body))
                     .build();
             HttpResponse<String> response;
             try {
@@ -206,11 +216,18 @@ public record Balance(
                     cause);
         }
 
-        private static String sign(PrivateKey key) throws BalanceException {
+        private static String stamped(String account) {
+            var nonce = new byte[16];
+            new SecureRandom().nextBytes(nonce);
+            return "{\"account\":\"%s\",\"timestamp\":%d,\"nonce\":\"%s\"}".formatted(account,
+                    System.currentTimeMillis() / 1000, Base64.getUrlEncoder().withoutPadding().encodeToString(nonce));
+        }
+
+        private static String sign(PrivateKey key, String body) throws BalanceException {
             try {
                 Signature signature = Signature.getInstance("SHA256withRSA");
                 signature.initSign(key);
-                signature.update(BODY.getBytes(StandardCharsets.UTF_8));
+                signature.update(body.getBytes(StandardCharsets.UTF_8));
                 return Base64.getEncoder().encodeToString(signature.sign());
             } catch (GeneralSecurityException exception) {
                 throw new BalanceException(ExitCode.CONFIGURATION, "The key is not an RSA key.", exception);

@@ -1,6 +1,6 @@
 // Asks for an account's balance, with Node's own modules only.
 
-import { X509Certificate, createPrivateKey, sign } from 'node:crypto';
+import { X509Certificate, createPrivateKey, randomBytes, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -27,18 +27,25 @@ class BalanceError extends Error {
   }
 }
 
-/** Make one and ask it as often as you like: it reads the key, and signs, only in its constructor. */
+/**
+ * Make one and ask it as often as you like: it reads the key, and signs, only in its constructor.
+ * With `fresh` it signs each request anew, and each is good once, for servers that know it.
+ */
 class BalanceClient {
   #url;
+  #key;
   #sign;
+  #fresh;
   #transport;
   #agent;
 
-  constructor(baseUrl, keys, caBundle) {
+  constructor(baseUrl, keys, caBundle, fresh = false) {
     this.#url = checkedUrl(baseUrl);
     // The body never changes and this kind of signature has no random part, so one signature serves every
     // request. Whoever reads it can ask too: keep it out of logs.
-    this.#sign = sign('sha256', Buffer.from(BODY), loadKey(keys)).toString('base64');
+    this.#key = loadKey(keys);
+    this.#fresh = fresh;
+    this.#sign = this.#signed(BODY);
     this.#transport = this.#url.protocol === 'https:' ? https : http;
     this.#agent = new this.#transport.Agent({
       keepAlive: true,
@@ -65,7 +72,17 @@ class BalanceClient {
     return readAnswer(status, content);
   }
 
+  #signed(body) {
+    return sign('sha256', Buffer.from(body), this.#key).toString('base64');
+  }
+
   #post(account) {
+    let [body, signature] = [BODY, this.#sign];
+    if (this.#fresh) {
+      const timestamp = Math.floor(Date.now() / 1000);
+      body = JSON.stringify({ account, timestamp, nonce: randomBytes(16).toString('base64url') });
+      signature = this.#signed(body);
+    }
     return new Promise((resolve, reject) => {
       const options = {
         method: 'POST',
@@ -74,9 +91,9 @@ class BalanceClient {
         signal: AbortSignal.timeout(TIMEOUT_MS),
         headers: {
           'Content-Type': 'application/json',
-          'Content-Length': Buffer.byteLength(BODY),
+          'Content-Length': Buffer.byteLength(body),
           Account: account,
-          Sign: this.#sign,
+          Sign: signature,
           'User-Agent': 'alikassa-example-node',
         },
       };
@@ -85,7 +102,7 @@ class BalanceClient {
           text(response).then((content) => resolve({ status: response.statusCode, content }), reject);
         })
         .on('error', reject)
-        .end(BODY);
+        .end(body);
     });
   }
 }
@@ -192,6 +209,7 @@ async function main(environment) {
     environment.ALIKASSA_BASE_URL || 'https://api-merchant.alikassa.com',
     environment.ALIKASSA_KEYS || 'cert/payout',
     environment.ALIKASSA_CA_BUNDLE,
+    environment.ALIKASSA_FRESH === '1',
   );
   for (const [name, value] of Object.entries(await client.balance(account))) {
     console.log(`${name} ${value}`);

@@ -18,7 +18,10 @@ final class BalanceError extends RuntimeException
     }
 }
 
-/** Make one and ask it as often as you like: it reads the key, and signs, only in its constructor. */
+/**
+ * Make one and ask it as often as you like: it reads the key, and signs, only in its constructor.
+ * With $fresh it signs each request anew, and each is good once, for servers that know it.
+ */
 final class BalanceClient
 {
     private const ADDRESS = '~^(https://[^/]|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$))~D';
@@ -32,11 +35,16 @@ final class BalanceClient
     ];
     private const AMOUNT = '/^-?[0-9]{1,18}(\.[0-9]{1,18})?$/D';
 
+    private readonly OpenSSLAsymmetricKey $key;
     private readonly string $sign;
     private readonly CurlHandle $curl;
 
-    public function __construct(private readonly string $baseUrl, string $keys, ?string $caBundle = null)
-    {
+    public function __construct(
+        private readonly string $baseUrl,
+        string $keys,
+        ?string $caBundle = null,
+        private readonly bool $fresh = false
+    ) {
         if (preg_match(self::ADDRESS, $baseUrl) !== 1) {
             throw new BalanceError(
                 BalanceError::CONFIGURATION,
@@ -46,13 +54,12 @@ final class BalanceClient
         // The algorithm is named because PHP's default is SHA-1. The body never changes and this kind of
         // signature has no random part, so one signature serves every request. Whoever reads it can ask too:
         // keep it out of logs.
-        openssl_sign(self::BODY, $signature, self::loadKey($keys), OPENSSL_ALGO_SHA256);
-        $this->sign = base64_encode($signature);
+        $this->key = self::loadKey($keys);
+        $this->sign = $this->signed(self::BODY);
 
         // curl checks the server's certificate and follows no redirect unless told otherwise.
         $this->curl = curl_init(rtrim($baseUrl, '/') . '/v1/account/balance');
         curl_setopt_array($this->curl, [
-            CURLOPT_POSTFIELDS => self::BODY,
             CURLOPT_RETURNTRANSFER => true,
             CURLOPT_USERAGENT => 'alikassa-example-php',
             CURLOPT_CONNECTTIMEOUT => 5,
@@ -72,10 +79,17 @@ final class BalanceClient
     /** @return array<string, string> the five fields; amounts stay strings, which are exact (see bcmath) */
     public function balance(string $account): array
     {
+        [$body, $sign] = [self::BODY, $this->sign];
+        if ($this->fresh) {
+            $nonce = bin2hex(random_bytes(16));
+            $body = json_encode(['account' => $account, 'timestamp' => time(), 'nonce' => $nonce]);
+            $sign = $this->signed($body);
+        }
+        curl_setopt($this->curl, CURLOPT_POSTFIELDS, $body);
         curl_setopt($this->curl, CURLOPT_HTTPHEADER, [
             'Content-Type: application/json',
             "Account: $account",
-            "Sign: $this->sign",
+            "Sign: $sign",
         ]);
         $content = curl_exec($this->curl);
         if ($content === false) {
@@ -86,6 +100,12 @@ final class BalanceClient
             );
         }
         return self::readAnswer(curl_getinfo($this->curl, CURLINFO_RESPONSE_CODE), $content);
+    }
+
+    private function signed(string $body): string
+    {
+        openssl_sign($body, $signature, $this->key, OPENSSL_ALGO_SHA256);
+        return base64_encode($signature);
     }
 
     private static function readAnswer(int $status, string $content): array
@@ -172,7 +192,8 @@ function main(): int
         $client = new BalanceClient(
             getenv('ALIKASSA_BASE_URL') ?: 'https://api-merchant.alikassa.com',
             getenv('ALIKASSA_KEYS') ?: 'cert/payout',
-            getenv('ALIKASSA_CA_BUNDLE') ?: null
+            getenv('ALIKASSA_CA_BUNDLE') ?: null,
+            getenv('ALIKASSA_FRESH') === '1'
         );
         $balance = $client->balance($account);
     } catch (BalanceError $error) {

@@ -7,8 +7,10 @@ import base64
 import json
 import os
 import re
+import secrets
 import ssl
 import sys
+import time
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
@@ -45,26 +47,39 @@ class Balance:
 
 
 class BalanceClient:
-    """Make one and ask it as often as you like: it reads the key, and signs, only in its constructor."""
+    """Make one and ask it as often as you like: it reads the key, and signs, only in its constructor.
 
-    def __init__(self, base_url: str, keys: Path, ca_bundle: str | None = None) -> None:
+    With `fresh` it signs each request anew, and each is good once, for servers that know it.
+    """
+
+    def __init__(self, base_url: str, keys: Path, ca_bundle: str | None = None, *, fresh: bool = False) -> None:
         check_address(base_url)
         self._url = base_url.rstrip("/") + "/v1/account/balance"
         # The body never changes and this kind of signature has no random part, so one signature serves
         # every request. Whoever reads it can ask too: keep it out of logs.
-        self._sign = base64.b64encode(load_key(keys).sign(BODY, PKCS1v15(), SHA256())).decode()
+        self._key = load_key(keys)
+        self._fresh = fresh
+        self._sign = self._signed(BODY)
         self._verify = check_bundle(ca_bundle) if ca_bundle else True
         self._session = requests.Session()
 
+    def _signed(self, body: bytes) -> str:
+        return base64.b64encode(self._key.sign(body, PKCS1v15(), SHA256())).decode()
+
     def balance(self, account: str) -> Balance:
+        body, sign = BODY, self._sign
+        if self._fresh:
+            stamp = {"account": account, "timestamp": int(time.time()), "nonce": secrets.token_urlsafe(16)}
+            body = json.dumps(stamp).encode()
+            sign = self._signed(body)
         try:
             response = self._session.post(
                 self._url,
-                data=BODY,
+                data=body,
                 headers={
                     "Content-Type": "application/json",
                     "Account": account,
-                    "Sign": self._sign,
+                    "Sign": sign,
                     "User-Agent": "alikassa-example-python",
                 },
                 timeout=CONNECT_AND_READ_SECONDS,
@@ -153,6 +168,7 @@ def main() -> int:
             os.environ.get("ALIKASSA_BASE_URL") or "https://api-merchant.alikassa.com",
             Path(os.environ.get("ALIKASSA_KEYS") or "cert/payout"),
             os.environ.get("ALIKASSA_CA_BUNDLE"),
+            fresh=os.environ.get("ALIKASSA_FRESH") == "1",
         )
         balance = client.balance(account)
     except BalanceError as error:
