@@ -40,7 +40,7 @@ _SETTINGS: dict[str, Any] = {
 # that has the lane.
 _BALANCES = """
 SELECT asked.id::text, a.currency, a.balance::text, a.hold::text, a.rolling_reserve::text, a.pending_payouts::text,
-       coalesce(due.hold, 0)::text, coalesce(due.rolling_reserve, 0)::text,
+       coalesce(due.hold, 0)::text, coalesce(due.rolling_reserve, 0)::text, a.requires_fresh,
        c.id::text, c.sha1_allowed, c.public_key
 FROM unnest($2::text::uuid[]) AS asked (id)
 JOIN accounts a ON a.lane = $1 AND a.id = asked.id
@@ -126,9 +126,9 @@ class LaneReader:
 def _standings(rows: list[Any]) -> dict[str, Standing]:
     """A row for each certificate, or one without; whoever is not found has none."""
     found: dict[str, Standing] = {}
-    for id_, currency, *amounts, certificate, sha1_allowed, public_key in rows:
+    for id_, currency, *amounts, fresh, certificate, sha1_allowed, public_key in rows:
         certificates = found[id_].certificates if id_ in found else ()
         if certificate is not None:
             certificates += (ActiveCertificate(certificate, sha1_allowed, public_key),)
-        found[id_] = Standing(currency, *Amounts.of(*amounts), certificates)
+        found[id_] = Standing(currency, *Amounts.of(*amounts), certificates, fresh)
     return found
