@@ -26,16 +26,17 @@ demo: setup
 	@$(BIN)/alikassa demo
 
 test: setup
-	@$(BIN)/pytest -n 3 --ignore tests/browser
+	@$(BIN)/pytest -n 3 --ignore tests/browser --ignore tests/long
 
 # The cabinet in Debian's Chromium. Screenshots go to build/screens.
 test-browser: setup
 	@test -e $(VENV)/browser/node_modules/axe-core || npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(VENV)/browser axe-core@4
 	@$(BIN)/pytest -n 2 tests/browser
 
-# Hundreds of kills, standbys that take over, and twenty times as many random commands.
+# Hundreds of kills, standbys that take over, twenty times as many random commands; a hundred thousand bad requests,
+# crowds of slow ones, and what the clock tells a stranger.
 test-long: setup
-	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_standby.py tests/test_books_stateful.py
+	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_standby.py tests/test_books_stateful.py tests/long
 
 check: setup
 	$(BIN)/ruff check .
