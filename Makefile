@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-browser test-long check reference catalogue try bench ci lock release-check clean
+.PHONY: setup demo test test-whole test-browser test-long check reference catalogue try bench ci lock release-check clean
 
 setup: $(STAMP)
 
@@ -25,8 +25,16 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/alikassa demo
 
+# The documentation's blocks, programs in other languages, the demo, nginx and systemd, the operator's document.
+WHOLE := $(addprefix tests/,test_readme.py test_docs.py test_docs_books.py test_client_docs.py test_sandbox_docs.py \
+	test_examples.py test_cli_serve.py test_operator_document.py test_nginx.py test_systemd.py test_release.py \
+	test_crash.py test_crash_postgresql.py)
+
 test: setup
-	@$(BIN)/pytest -n 3 --ignore tests/browser --ignore tests/long
+	@$(BIN)/pytest -n 3 --ignore tests/browser --ignore tests/long $(addprefix --ignore ,$(WHOLE))
+
+test-whole: setup
+	@$(BIN)/pytest -n 3 $(WHOLE)
 
 # The cabinet in Debian's Chromium. Screenshots go to build/screens.
 test-browser: setup
