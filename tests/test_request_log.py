@@ -137,6 +137,23 @@ async def test_a_flood_is_bounded_and_adds_up(database: Database, recorder: Reco
     assert recorder.lost == 0
 
 
+def test_after_a_busy_moment_fewer_are_kept(
+    recorder: Recorder, signed_by: Verified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interval after one with many requests keeps only a few in full; all of them are counted, and after a quiet
+    interval as many as before are kept."""
+    monkeypatch.setattr(recorder_module, "BUSY_REQUESTS", 100)
+    monkeypatch.setattr(recorder_module, "MOST_KEPT_BUSY", 6)
+    accounts = [str(uuid.uuid4()) for _ in range(20)]
+    for requests_each, kept in ((5, 100), (1, 6), (1, 20)):
+        for account in accounts * requests_each:
+            recorder.ok(asked(account), signed_by)
+        assert len(recorder.take().rows) == kept
+    for account in accounts:
+        recorder.ok(asked(account), signed_by)
+    assert sum(1 + row.others for row in recorder.take(everything=True).rows) >= 20
+
+
 async def test_junk_leaves_room_for_what_is_verified(
     database: Database, recorder: Recorder, signed_by: Verified
 ) -> None:

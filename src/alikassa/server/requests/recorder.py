@@ -26,6 +26,9 @@ MOST_ALIKE = 20
 #: Requests that are kept in full, of one interval: so many verified ones, and so many others. When half of these are
 #: taken, only the first of each account and outcome is kept.
 MOST_KEPT = 1000
+#: After an interval with so many requests only a few are kept of the next one: writing them takes from answering.
+BUSY_REQUESTS = 5000
+MOST_KEPT_BUSY = 200
 #: Accounts and outcomes that are told apart in one interval, verified and others.
 MOST_TALLIES = 20_000
 MOST_STRANGERS = 2000
@@ -84,6 +87,7 @@ class Recorder:
         self.counted: dict[str, Tally] = {}
         self._tallies: dict[Key, Tally] = {}
         self._strangers = 0
+        self._most = MOST_KEPT
         # Of others than verified requests, and of these.
         self._rows: tuple[list[KeptRequest], list[KeptRequest]] = ([], [])
         self._carried: dict[Key, int] = {}
@@ -142,7 +146,7 @@ class Recorder:
             tally = self._tallies[key] = Tally()
             self._strangers += not key.verified
         rows = self._rows[key.verified]
-        if tally.kept >= MOST_ALIKE or len(rows) >= (MOST_KEPT // 2 if tally.kept else MOST_KEPT):
+        if tally.kept >= MOST_ALIKE or len(rows) >= (self._most // 2 if tally.kept else self._most):
             tally.more += 1
             return None
         tally.kept += 1
@@ -170,6 +174,8 @@ class Recorder:
         than verified ones it has to be found out whose they are, so that these are handed out.
         """
         self.counted.clear()
+        requests = sum(tally.kept + tally.more for tally in self._tallies.values())
+        self._most = MOST_KEPT if requests < BUSY_REQUESTS else MOST_KEPT_BUSY
         for key, tally in self._tallies.items():
             more = tally.more + self._carried.pop(key, 0)
             if more and tally.last is not None:
