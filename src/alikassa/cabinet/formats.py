@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Formats", "zone_of"]
 
+_LOCALES = {"ru": Locale.parse("ru_RU"), "en": Locale.parse("en_GB")}
 _LEAST_DECIMALS = 2
 _MINUS = "\N{MINUS SIGN}"
 
@@ -32,13 +33,19 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+@lru_cache(maxsize=4096)
+def _day_text(language: str, day: date, form: str) -> str:
+    """A chart names hundreds of days, and the next one nearly the same."""
+    return str(format_date(day, form, locale=_LOCALES[language]))
+
+
 class Formats:
     """For one language and one time zone."""
 
     def __init__(self, language: str, zone: ZoneInfo | None = None) -> None:
         self.language = language
         self.zone = zone or ZoneInfo("UTC")
-        self._locale = Locale.parse({"ru": "ru_RU", "en": "en_GB"}[language])
+        self._locale = _LOCALES[language]
 
     def at(self, zone: ZoneInfo) -> Formats:
         return Formats(self.language, zone)
@@ -83,10 +90,10 @@ class Formats:
         return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), self.day_text(day))
 
     def day_text(self, day: date) -> str:
-        return str(format_date(day, "d MMM y", locale=self._locale))
+        return _day_text(self.language, day, "d MMM y")
 
     def short_day(self, day: date) -> str:
-        return str(format_date(day, "d MMM", locale=self._locale))
+        return _day_text(self.language, day, "d MMM")
 
     def today(self, now: datetime) -> date:
         return now.astimezone(self.zone).date()

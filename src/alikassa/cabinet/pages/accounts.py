@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -59,9 +60,12 @@ class _Later(msgspec.Struct):
 async def _account(visit: Visit) -> Response[Any]:
     database = visit.office.desk.database
     account = await visit.account(id_of(visit))
-    explained = await explain(database, account.id, limit=_ITEMS)
-    released = await schedule(database, account.id)
-    versions = await find_policies(database, account.id)
+    # Side by side: of a long year, each of the first two reads a hundred thousand lots.
+    explained, released, versions = await asyncio.gather(
+        explain(database, account.id, limit=_ITEMS),
+        schedule(database, account.id),
+        find_policies(database, account.id),
+    )
     shown, rest = released.days[:_DAYS], released.days[_DAYS:]
     return visit.page(
         "account.html",

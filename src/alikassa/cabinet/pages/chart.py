@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,9 @@ async def _chart(visit: Visit) -> Response[Any]:
     database = visit.office.desk.database
     account = await visit.account(id_of(visit))
     days = chosen_days(visit)
-    daily = await daily_balances(database, account.id, days=days)
-    planned = await schedule(database, account.id)
+    daily, planned = await asyncio.gather(
+        daily_balances(database, account.id, days=days), schedule(database, account.id)
+    )
     drawing = _draw(visit, daily, planned, zone_of(planned.time_zone), days)
     return Response(msgspec.json.encode(drawing), media_type="application/json")
 
