@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from limits import parse
 from limits.storage import MemoryStorage
@@ -94,16 +96,30 @@ def test_many_addresses_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> 
     assert passed == 10 + 5 - 1 or passed == 10 + 5
 
 
+class _Sent:
+    """A request from an address."""
+
+    account = "account"
+
+    def __init__(self, address: str) -> None:
+        self.scope = SimpleNamespace(client=f"{address}:4711")
+        self.headers = self
+
+    def get_all(self, name: str, /) -> list[str]:
+        return []
+
+
 def test_a_stranger_uses_up_his_own_share_only() -> None:
     """Failed signatures are charged to the address; the account that they name is not."""
     rules = Rules.of(address="1000/minute", failed="5/minute", certificate="off", account="10/minute")
-    limiter = Limiter(rules, counting("memory", print))
+    limiter = Limiter(rules, counting("memory", print), Addresses(()))
+    stranger, merchant = _Sent("203.0.113.7"), _Sent("198.51.100.1")
     for _ in range(50):
-        limiter.before("203.0.113.7")
-        limiter.failed("203.0.113.7")
-    assert limiter.before("203.0.113.7") > 0
-    assert limiter.before("198.51.100.1") == 0
-    assert limiter.after("certificate", "account") == 0
+        assert limiter.enter(stranger) == 0
+        limiter.failed(stranger)
+    assert limiter.verify(stranger) > 0
+    assert limiter.verify(merchant) == limiter.enter(merchant) == 0
+    assert limiter.signed(merchant, "certificate") == 0
 
 
 def test_a_store_that_is_away_ends_nothing() -> None:

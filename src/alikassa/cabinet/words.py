@@ -69,6 +69,7 @@ OUTCOMES = {
     Outcome.OK: mark("answered"),
     Outcome.REFUSED: mark("refused"),
     Outcome.MALFORMED: mark("malformed"),
+    Outcome.LIMITED: mark("too many"),
     Outcome.UNAVAILABLE: mark("unavailable"),
     Outcome.ERROR: mark("failed at our side"),
 }

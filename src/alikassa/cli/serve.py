@@ -86,9 +86,30 @@ def serve(
         typer.Option(
             "--trusted-proxy",
             envvar="ALIKASSA_TRUSTED_PROXY",
-            help="Address of the reverse proxy before the operator's port: its X-Forwarded-For says who logs in.",
+            help="Address of the reverse proxy before both ports: its X-Forwarded-For says who asks, and who logs in.",
         ),
     ] = "",
+    limit_address: Annotated[
+        str,
+        typer.Option(
+            "--limit-address", help="Requests of one address (IPv6: /64), as 6000/minute; this machine: none."
+        ),
+    ] = "off",
+    limit_failed: Annotated[
+        str, typer.Option("--limit-failed", help="Of these, requests whose signature is refused.")
+    ] = "600/minute",
+    limit_certificate: Annotated[
+        str, typer.Option("--limit-certificate", help="Requests that one certificate signed.")
+    ] = "off",
+    limit_account: Annotated[str, typer.Option("--limit-account", help="Signed requests about one account.")] = "off",
+    limit_store: Annotated[
+        str,
+        typer.Option(
+            "--limit-store",
+            envvar="ALIKASSA_LIMIT_STORE",
+            help="Where that is counted: memory, each worker for itself, or redis://HOST:6379/0, all together.",
+        ),
+    ] = "memory",
     sweep_seconds: Annotated[
         float,
         typer.Option("--sweep-seconds", min=0.1, max=3600, help="The operator's process books due releases so often."),
@@ -101,6 +122,7 @@ def serve(
     at /cabinet, merchants and operators see accounts, statements and keys (alikassa user add).
     """
     from alikassa.server.balance import Errors
+    from alikassa.server.limits.rules import Rules
     from alikassa.server.serve import serve as run
     from alikassa.server.settings import Settings
 
@@ -120,6 +142,10 @@ def serve(
         operator_port=operator_port,
         public_url=public_url,
         trusted_proxy=trusted_proxy,
+        limits=Rules.of(
+            address=limit_address, failed=limit_failed, certificate=limit_certificate, account=limit_account
+        ),
+        limit_store=limit_store,
         sweep_seconds=sweep_seconds,
     )
     run(settings, "alikassa.cabinet.application:application")

@@ -17,6 +17,9 @@ from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.server.answers import Answer, problem
 from alikassa.server.balance import Asked, BalanceEndpoint
 from alikassa.server.freshness import Freshness
+from alikassa.server.limits.addresses import Addresses, parse_networks
+from alikassa.server.limits.limiter import Limiter, counting
+from alikassa.server.limits.rules import Rules
 from alikassa.server.log import RequestLog, configure_logging
 from alikassa.server.requests.recorder import Recorder
 from alikassa.server.requests.writer import RequestWriter
@@ -73,6 +76,9 @@ class Application:
     def __init__(self, settings: Settings, log: RequestLog | None = None) -> None:
         self._settings = settings
         self._log = RequestLog() if log is None else log
+        addresses = Addresses(parse_networks(settings.trusted_proxy))
+        self._limiter = _limiter(settings, addresses, self._log)
+        self._enters = self._limiter.enter if self._limiter is not None and self._limiter.charges_addresses else None
         # Filled by `serve_from`.
         self._database: Database
         self._endpoint: BalanceEndpoint
@@ -81,7 +87,7 @@ class Application:
         # The bodies that are under way, and until when they may be, oldest first.
         self._receiving: dict[Receiving, float] = {}
         self._watches: list[asyncio.Task[None]] = []
-        self._recorder = Recorder()
+        self._recorder = Recorder(addresses)
         # In a worker, where merchants will look at what was recorded.
         self._requests: RequestWriter | None = None
 
@@ -107,7 +113,8 @@ class Application:
         self._reader = reader
         self._freshness = Freshness(database)
         self._endpoint = BalanceEndpoint(
-            *(database, reader, Verifier(), self._log, self._settings.errors, self._recorder, self._freshness)
+            *(database, reader, Verifier(), self._log, self._settings.errors, self._recorder, self._freshness),
+            self._limiter,
         )
         self._watches.append(asyncio.get_running_loop().create_task(self._end_stalled()))
 
@@ -129,6 +136,9 @@ class Application:
             elif (length := scope.headers.get("content-length")) is not None and int(length) > LONGEST_BODY:
                 self._endpoint.too_large(Asked(scope.headers, scope))
                 answer = _too_large()
+            elif self._enters is not None and (wait := self._enters(entering := Asked(scope.headers, scope))):
+                # What it sends is not read: the next one comes over a new connection.
+                answer = self._endpoint.limited(entering, wait, headers=[_CLOSE])
             else:
                 receiving = asyncio.ensure_future(_gather(exchange)) if length is None else exchange()
                 asked = self._endpoint.begin(scope.headers, scope)
@@ -220,6 +230,14 @@ async def _gather(exchange: Exchange) -> bytes | None:
         if len(body) > LONGEST_BODY:
             return None
     return bytes(body)
+
+
+def _limiter(settings: Settings, addresses: Addresses, log: RequestLog) -> Limiter | None:
+    """None when nothing is limited."""
+    rules = settings.limits
+    if rules == Rules():
+        return None
+    return Limiter(rules, counting(settings.limit_store, log.limits_uncounted), addresses)
 
 
 def _too_large() -> Answer:

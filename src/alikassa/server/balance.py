@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 import uuid
@@ -23,10 +24,13 @@ from alikassa.server.requests.kept import TOO_LARGE, TOO_LATE, Headers, Outcome
 from alikassa.server.requests.recorder import Recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alikassa.ledger.database import Database
     from alikassa.ledger.reader import AccountReader, Standing
+    from alikassa.server.limits.limiter import Limiter
     from alikassa.server.log import RequestLog
-    from alikassa.server.verification import Verifier
+    from alikassa.server.verification import Verified, Verifier
 
 __all__ = ["Asked", "BalanceEndpoint", "Errors", "Headers"]
 
@@ -92,6 +96,7 @@ class BalanceEndpoint:
         errors: Errors,
         recorder: Recorder | None = None,
         freshness: Freshness | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self._database = database
         self._reader = reader
@@ -101,6 +106,8 @@ class BalanceEndpoint:
         self._recorder = recorder or Recorder()
         self._counted = self._recorder.counted
         self._freshness = freshness or Freshness(database)
+        self._limiter = limiter
+        self._charges_signers = limiter is not None and limiter.charges_signers
 
     def begin(self, headers: Headers, scope: object = None) -> Asked:
         """Take the headers, and read the account they name. What is read then lies within the request's time."""
@@ -117,6 +124,8 @@ class BalanceEndpoint:
         known = self._verifier.look_up(asked.sign, body)
         reading = asked.reading
         if known is None or reading is None or not asked.is_fresh or asked.types != [JSON] or reading.exception():
+            return None
+        if self._charges_signers:
             return None
         standing = reading.result()
         if standing is None or standing.requires_fresh or not known.holds(standing.certificates):
@@ -140,28 +149,11 @@ class BalanceEndpoint:
                 return invalid(errors)
         try:
             standing = await self._standing(asked)
-            certificates = standing.certificates if standing is not None else ()
-            if known is None or standing is None or standing.requires_fresh or not known.holds(certificates):
-                signature = decode_sign(sign)
-                verified = self._verifier.verify(certificates, signature, body)
-                if verified is None or standing is None:
-                    return await self._refuse(asked, signature, body, stranger=standing is None)
-                value, wrong = _json(body)
-                if wrong:
-                    self._log.malformed({"body": [wrong]})
-                    self._recorder.malformed(asked, ("body",), verified)
-                    return invalid({"body": [wrong]})
-                stale = await self._freshness.check(
-                    value, asked.account, verified.certificate, required=standing.requires_fresh
-                )
-                if stale is not None:
-                    self._log.stale(asked.account, stale.reason)
-                    self._recorder.stale(asked, stale, verified)
-                    return stale.answer
-                # What is good once is not known the second time.
-                if not has_stamp(value):
-                    self._verifier.remember(verified, sign, body)
-                known = verified
+            if known is None or standing is None or standing.requires_fresh or not known.holds(standing.certificates):
+                found = await self._verify(asked, body, standing)
+                if isinstance(found, Answer):
+                    return found
+                known = found
         except DatabaseError as error:
             self._log.database_failed(error)
             self._recorder.ended(asked, Outcome.UNAVAILABLE, 503)
@@ -171,8 +163,49 @@ class BalanceEndpoint:
                 remedy="Nothing is wrong with the request. Send it again.",
                 headers=[("retry-after", "1")],
             )
+        assert standing is not None  # noqa: S101 - who is verified has a certificate, hence an account
+        if self._limiter is not None and (wait := self._limiter.signed(asked, known.certificate)):
+            return self.limited(asked, wait)
         self._recorder.ok(asked, known)
         return _balance(standing)
+
+    async def _verify(self, asked: Asked, body: bytes, standing: Standing | None) -> Verified | Answer:
+        """Who signed, when that is not known or not enough; or the refusal."""
+        if self._limiter is not None and (wait := self._limiter.verify(asked)):
+            asked.drop()
+            return self.limited(asked, wait)
+        signature = decode_sign(asked.sign)
+        verified = self._verifier.verify(standing.certificates if standing else (), signature, body)
+        if verified is None or standing is None:
+            if self._limiter is not None:
+                self._limiter.failed(asked)
+            return await self._refuse(asked, signature, body, stranger=standing is None)
+        value, wrong = _json(body)
+        if wrong:
+            self._log.malformed({"body": [wrong]})
+            self._recorder.malformed(asked, ("body",), verified)
+            return invalid({"body": [wrong]})
+        stale = await self._freshness.check(
+            value, asked.account, verified.certificate, required=standing.requires_fresh
+        )
+        if stale is not None:
+            self._log.stale(asked.account, stale.reason)
+            self._recorder.stale(asked, stale, verified)
+            return stale.answer
+        # What is good once is not known the second time.
+        if not has_stamp(value):
+            self._verifier.remember(verified, asked.sign, body)
+        return verified
+
+    def limited(self, asked: Asked, wait: float, headers: Sequence[tuple[str, str]] = ()) -> Answer:
+        """One too many: 429, and in how many seconds to ask again."""
+        self._recorder.ended(asked, Outcome.LIMITED, 429)
+        return problem(
+            429,
+            "Too many requests.",
+            remedy="Nothing else is wrong. Ask again after the seconds in Retry-After, and less often.",
+            headers=[("retry-after", str(math.ceil(wait))), *headers],
+        )
 
     def too_large(self, asked: Asked) -> None:
         """Its body was more than is read."""

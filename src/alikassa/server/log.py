@@ -124,6 +124,10 @@ class RequestLog:
     def database_failed(self, error: DatabaseError) -> None:
         self._log.error("database", problem=str(error), kind=type(error).__name__)
 
+    def limits_uncounted(self, error: Exception) -> None:
+        """The store of the limits does not answer: this worker counts by itself for a while."""
+        self._log.warning("limits are counted by this worker alone", kind=type(error).__name__)
+
     def failed(self) -> None:
         """An unexpected exception, with its traceback; call it where the exception is handled."""
         self._log.exception("unexpected error")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alikassa.server.balance import Errors
+from alikassa.server.limits.rules import Rules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,10 @@ class Settings:
     operator_port: int = 8081
     #: Where merchants' programs reach the server, as the cabinet shows it; "" for where it listens.
     public_url: str = ""
-    #: The address of a reverse proxy in front of the operator's port, whose word on who asks counts; "" for none.
+    #: The address of a reverse proxy in front of both ports, whose word on who asks counts; "" for none.
     trusted_proxy: str = ""
+    #: How much one address, certificate and account may ask, and where that is counted.
+    limits: Rules = field(default_factory=Rules)
+    limit_store: str = "memory"
     #: The pause between two releases of all that is due. Nobody who asks or books waits for them.
     sweep_seconds: float = 3.0

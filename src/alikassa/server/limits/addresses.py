@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
+from typing import Protocol
 
 from alikassa.errors import ConfigurationError
 
@@ -24,6 +25,12 @@ def parse_networks(text: str) -> tuple[Network, ...]:
         ) from None
 
 
+class Headers(Protocol):
+    """A request's headers. Names in small letters."""
+
+    def get_all(self, name: str, /) -> list[str]: ...
+
+
 class Addresses:
     """The address of a request: the connection's, or, when that is a trusted proxy's, the last one in X-Forwarded-For
     that is none. A stranger may write whatever comes before it."""
@@ -32,6 +39,11 @@ class Addresses:
         self._trusted = trusted
         self.trusts = bool(trusted)
         self._is_trusted = lru_cache(maxsize=4096)(self._find_trusted)
+
+    def of_request(self, scope: object, headers: Headers) -> str:
+        """Of a request as the web server hands it over."""
+        forwarded = headers.get_all("x-forwarded-for") if self.trusts else []
+        return self.of(getattr(scope, "client", ""), forwarded)
 
     def of(self, client: str, forwarded: list[str]) -> str:
         """`client` as the web server has it, with or without a port; "" when nobody can tell."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from limits.errors import ConfigurationError as StorageError
 from limits.storage import MemoryStorage, storage_from_string
@@ -16,6 +16,7 @@ from alikassa.server.limits.shares import Shares
 if TYPE_CHECKING:
     from limits import RateLimitItem
 
+    from alikassa.server.limits.addresses import Addresses, Headers
     from alikassa.server.limits.rules import Rules
 
 __all__ = ["MEMORY", "Limiter", "counting"]
@@ -27,40 +28,56 @@ _PAUSE_SECONDS = 5.0
 _STORE_SECONDS = 0.1
 
 
-class Limiter:
-    """Seconds to wait, 0 for none, before and after a signature is verified. `names` are addresses as
-    `charged_name` has them; "" is never charged."""
+class Asking(Protocol):
+    """A request, as far as limits look at it."""
 
-    def __init__(self, rules: Rules, store: Any) -> None:
+    @property
+    def account(self) -> str: ...
+    @property
+    def headers(self) -> Headers: ...
+    @property
+    def scope(self) -> object: ...
+
+
+class Limiter:
+    """Seconds to wait, 0 for none, at the places of a request's way where limits are asked."""
+
+    def __init__(self, rules: Rules, store: Any, addresses: Addresses) -> None:
+        self._addresses = addresses
         self._address = None if rules.address is None else Shares(rules.address, store, "address")
         self._failed = None if rules.failed is None else Shares(rules.failed, store, "failed")
         self._certificate = None if rules.certificate is None else Shares(rules.certificate, store, "certificate")
         self._account = None if rules.account is None else Shares(rules.account, store, "account")
-        #: Whether an address must be known before a signature is looked at, and anything after.
-        self.asks_before = self._address is not None or self._failed is not None
-        self.asks_after = self._certificate is not None or self._account is not None
+        #: Whether every request's address is charged, and every signer: without, the quick path need not ask.
+        self.charges_addresses = self._address is not None
+        self.charges_signers = self._certificate is not None or self._account is not None
 
-    def before(self, address: str) -> float:
-        """Charge an address for a request, before its signature is looked at."""
-        name = charged_name(address)
-        if not name:
+    def enter(self, asking: Asking) -> float:
+        """Charge the address, before anything is read for it."""
+        name = self._name(asking)
+        return self._address.take(name) if self._address is not None and name else 0
+
+    def verify(self, asking: Asking) -> float:
+        """Before a signature that is not known is looked at: has this address sent too many that were refused?"""
+        if self._failed is None:
             return 0
-        if self._failed is not None and (wait := self._failed.refused_for(name)):
-            return wait
-        return 0 if self._address is None else self._address.take(name)
+        name = self._name(asking)
+        return self._failed.refused_for(name) if name else 0
 
-    def failed(self, address: str) -> None:
-        """Charge it for a signature that was refused: that is dear to us, and nobody needs many."""
-        name = charged_name(address)
-        if name and self._failed is not None:
+    def failed(self, asking: Asking) -> None:
+        """Charge the address for a signature that was refused: that is dear to us, and nobody needs many."""
+        if self._failed is not None and (name := self._name(asking)):
             self._failed.take(name)
 
-    def after(self, certificate: str, account: str) -> float:
-        """Charge a certificate and an account for a request that it signed."""
+    def signed(self, asking: Asking, certificate: str) -> float:
+        """Charge the certificate that signed, and the account."""
         wait = 0.0 if self._certificate is None else self._certificate.take(certificate)
         if not wait and self._account is not None:
-            wait = self._account.take(account)
+            wait = self._account.take(asking.account)
         return wait
+
+    def _name(self, asking: Asking) -> str:
+        return charged_name(self._addresses.of_request(asking.scope, asking.headers))
 
 
 class _Counted:

@@ -27,16 +27,16 @@ TOO_LARGE = "too_large"
 TOO_LATE = "too_late"
 
 _LONGEST_AGENT = 200
-_LONGEST_ADDRESS = 45  # of an IPv6 address that holds an IPv4 one
 
 
 class Outcome(StrEnum):
-    """What became of a request: answered, refused at its signature or for being sent again, malformed; or we could not,
-    or failed."""
+    """What became of a request: answered, refused at its signature or for being sent again, malformed, one too many; or
+    we could not, or failed."""
 
     OK = "ok"
     REFUSED = "refused"
     MALFORMED = "malformed"
+    LIMITED = "limited"
     UNAVAILABLE = "unavailable"
     ERROR = "error"
 
@@ -75,7 +75,14 @@ class KeptRequest:
     )
 
     def __init__(
-        self, account: str, ended: Ended, outcome: Outcome, status: int, reason: str, verified: Verified | None
+        self,
+        account: str,
+        ended: Ended,
+        address: str,
+        outcome: Outcome,
+        status: int,
+        reason: str,
+        verified: Verified | None,
     ) -> None:
         self.at: datetime = now()
         self.account = account
@@ -86,7 +93,7 @@ class KeptRequest:
         self.certificate = None if verified is None else verified.certificate
         self.digest = "" if verified is None else verified.digest.value
         self.micros = max(0, int((time.monotonic() - ended.begun) * 1e6))
-        self.address = _address(getattr(ended.scope, "client", ""))
+        self.address = address
         self.user_agent = _agent(ended.headers.get_all("user-agent"))
         self.others = 0
         self.waits_until = 0.0
@@ -104,12 +111,6 @@ class KeptRequest:
         part = (micros % 1000) * 4096 // 1000
         random = uuid.uuid4().int & ((1 << 62) - 1)
         return uuid.UUID(int=(micros // 1000) << 80 | 0x7 << 76 | part << 64 | 0x2 << 62 | random)
-
-
-def _address(client: str) -> str:
-    """Without the port, and without an IPv6 address's brackets."""
-    host, colon, _ = client.rpartition(":")
-    return (host if colon else client).strip("[]")[:_LONGEST_ADDRESS]
 
 
 def _agent(values: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alikassa.clock import now
 from alikassa.server.freshness import MALFORMED_STAMPS
+from alikassa.server.limits.addresses import Addresses
 from alikassa.server.refusals import Reason
 from alikassa.server.requests.kept import KeptRequest, Outcome, malformed
 
@@ -83,7 +84,8 @@ class Recorder:
     no more than to look there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: Addresses | None = None) -> None:
+        self._addresses = addresses or Addresses(())
         self.counted: dict[str, Tally] = {}
         self._tallies: dict[Key, Tally] = {}
         self._strangers = 0
@@ -150,7 +152,8 @@ class Recorder:
             tally.more += 1
             return None
         tally.kept += 1
-        kept = tally.last = KeptRequest(key.account, ended, key.outcome, status, reason, verified)
+        address = self._addresses.of_request(ended.scope, ended.headers)
+        kept = tally.last = KeptRequest(key.account, ended, address, key.outcome, status, reason, verified)
         rows.append(kept)
         return kept
 

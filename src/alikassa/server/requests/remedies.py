@@ -36,6 +36,10 @@ OUTCOMES = {
         "The request is not what a balance request has to be.",
         "Compare it with the documentation, header by header.",
     ),
+    Outcome.LIMITED: Remedy(
+        "There were more requests than are allowed in that time.",
+        "Wait as long as Retry-After says, and ask less often. Your signature was not the reason.",
+    ),
     Outcome.UNAVAILABLE: Remedy(
         "The service was temporarily unavailable. Nothing was wrong with the request.",
         "Send it again.",
