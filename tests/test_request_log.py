@@ -61,7 +61,7 @@ async def test_a_row_says_what_came_of_a_request(database: Database, recorder: R
 
 @pytest.mark.parametrize(
     ("client", "address"),
-    [("192.0.2.7:1", "192.0.2.7"), ("[2001:db8::7]:1", "2001:db8::7"), ("", ""), ("x" * 99 + ":1", "x" * 45)],
+    [("192.0.2.7:1", "192.0.2.7"), ("[2001:db8::7]:1", "2001:db8::7"), ("", ""), ("x" * 99 + ":1", "")],
 )
 def test_the_address_is_without_its_port(recorder: Recorder, client: str, address: str) -> None:
     """Of whatever family, and of a bounded length."""
