@@ -17,6 +17,7 @@ from granian.constants import Interfaces
 from alikassa.errors import ConfigurationError, ServerError
 from alikassa.ledger.database import Database
 from alikassa.server.application import Application
+from alikassa.server.limits.addresses import parse_networks
 from alikassa.server.log import RequestLog, configure_logging
 from alikassa.server.web import url_of, web_server
 
@@ -42,7 +43,7 @@ def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
     Raises ConfigurationError when a port, file or database cannot be used, ServerError when the operator's process
     failed.
     """
-    _check_proxy(settings.trusted_proxy)
+    parse_networks(settings.trusted_proxy)
     asyncio.run(_prepare_database(settings.database))
     _check_tls(settings)
     _raise_file_limit()
@@ -137,15 +138,6 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _check_proxy(address: str) -> None:
-    try:
-        ipaddress.ip_address(address or "::")
-    except ValueError as error:
-        raise ConfigurationError(
-            "The trusted proxy is no address.", remedy="Give --trusted-proxy as 127.0.0.1 or ::1, without a port."
-        ) from error
 
 
 def _check_tls(settings: Settings) -> None:

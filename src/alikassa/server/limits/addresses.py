@@ -12,6 +12,8 @@ __all__ = ["Addresses", "parse_networks"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_HOPS = 16
+# More is no address: an IPv6 one with a zone is shorter.
+_LONGEST = 64
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -20,8 +22,8 @@ def parse_networks(text: str) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip())
     except ValueError as error:
         raise ConfigurationError(
-            f"{text!r} does not name proxies: {error}.",
-            remedy="Write addresses or networks, such as 10.0.0.5 or 10.0.0.0/24, separated by commas.",
+            f"A trusted proxy is no address: {error}.",
+            remedy="Give --trusted-proxy addresses or networks without ports: 127.0.0.1 or 10.0.0.0/24,::1.",
         ) from None
 
 
@@ -38,7 +40,7 @@ class Addresses:
     def __init__(self, trusted: tuple[Network, ...]) -> None:
         self._trusted = trusted
         self.trusts = bool(trusted)
-        self._is_trusted = lru_cache(maxsize=4096)(self._find_trusted)
+        self.is_trusted = lru_cache(maxsize=4096)(self._find_trusted)
 
     def of_request(self, scope: object, headers: Headers) -> str:
         """Of a request as the web server hands it over."""
@@ -48,15 +50,15 @@ class Addresses:
     def of(self, client: str, forwarded: list[str]) -> str:
         """`client` as the web server has it, with or without a port; "" when nobody can tell."""
         address = client_address(client)
-        if not self.trusts or not self._is_trusted(address):
+        if not self.trusts or not self.is_trusted(address):
             return address
         hops = ",".join(forwarded).split(",")[-_MOST_HOPS:]
         for hop in reversed(hops):
-            told = client_address(hop.strip())
+            told = parse_address(hop.strip())
             if not told:
                 break
             address = told
-            if not self._is_trusted(told):
+            if not self.is_trusted(told):
                 break
         return address
 
@@ -80,17 +82,22 @@ def charged_name(address: str) -> str:
         return ""
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
-            return charged_name(str(parsed.ipv4_mapped))
+            return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
 
 
 @lru_cache(maxsize=4096)
 def client_address(client: str) -> str:
-    """Without the port and the brackets; "" for what is no address."""
-    text = client.rpartition(":")[0] if client.count(":") == 1 or client.startswith("[") else client
-    text = text.strip("[]") or client
+    """Of a connection, without the port and the brackets; "" for what is no address."""
+    host, colon, _ = client.rpartition(":")
+    return parse_address((host if colon and (":" not in host or host.startswith("[")) else client).strip("[]"))
+
+
+def parse_address(text: str) -> str:
+    """An address in its one writing, an IPv4 one also where a listener on :: sees it; "" for anything else."""
     try:
-        return str(ipaddress.ip_address(text.partition("%")[0]))
+        found = ipaddress.ip_address(text.partition("%")[0]) if len(text) <= _LONGEST else None
     except ValueError:
         return ""
+    return str(getattr(found, "ipv4_mapped", None) or found or "")
