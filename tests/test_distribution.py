@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.distribution.distributing import distribute
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Purpose
+from alikassa.ledger.nonces import KEPT
 from alikassa.ledger.privileges import grant_server
 from alikassa.ledger.reader import Standing, reader_for
 from alikassa.ledger.registry import Registry
@@ -32,6 +35,7 @@ from alikassa.ledger.schema import GROWING, IMMUTABLE, metadata
 from alikassa.ledger.verify import verify
 from alikassa.money import from_units
 from alikassa.protocol.certificates import PublicKey, load_public_key
+from alikassa.server.freshness import Freshness, Refusal, Stale
 from crash_checks import open_accounts
 from crash_writer import LONG_AGO
 
@@ -193,26 +197,63 @@ async def _work(url: str) -> None:
             with pytest.raises(InsufficientFundsError):
                 await books.book(PayoutCreate(accounts[1], 10**15, "much"))
             await books.sweep()
-        _check_statements(_statements(log.read_text()[begun:]))
+        _check_statements(_statements(log.read_text()[begun:]), 21)
 
 
 async def _book_all(books: Books, commands: list[Command]) -> None:
     await asyncio.gather(*map(books.book, commands))
 
 
-def _check_statements(statements: list[str]) -> None:
+def _check_statements(statements: list[str], least: int) -> None:
     growing = "|".join(table.name for table in GROWING)
     asked = [one for one in statements if re.search(rf"\b(?:FROM|JOIN|UPDATE|INTO) (?:public\.)?(?:{growing})\b", one)]
-    assert len(asked) > 20
+    assert len(asked) >= least
     for one in asked:
         if one.startswith(("SELECT accounts.id FROM accounts WHERE accounts.next_due_at", "DELETE FROM attempts")):
             continue  # the sweeper's, once a minute, on all shards
-        assert re.search(r"\blane = \$\d+", one), one
+        assert re.search(r"\blane = \$\d+", one) or _are_rows_of_one_lane(one), one
+
+
+def _are_rows_of_one_lane(statement: str) -> bool:
+    """Rows that are inserted, each of which begins with the same lane."""
+    inserted = re.fullmatch(r"INSERT INTO \w+ \(lane, [\w, ]+\) VALUES (\(.*\)) ON CONFLICT .*", statement)
+    return inserted is not None and all(row.startswith("$1, ") for row in re.findall(r"\(([^)]*)\)", inserted[1]))
 
 
 async def test_each_statement_of_the_writer_names_its_lane(spread_url: str) -> None:
     """What the server is asked when all kinds of commands are booked names one lane by equality, and so one shard."""
     await _work(spread_url)
+
+
+async def test_fresh_requests_name_their_lane(spread_url: str) -> None:
+    """Nonces of many certificates, claimed at once, counted and pruned: each statement is of one lane, and so is each
+    transaction; a nonce is good once, and old ones go."""
+    account, now = uuid.uuid4(), datetime.now(UTC)
+    certificates = [str(uuid.uuid4()) for _ in range(12)]
+    log = await _log_of(spread_url)
+    async with await Database.open(spread_url) as database:
+        freshness = Freshness(database, lambda: now)
+
+        def requests(number: int, count: int = 12) -> list[Awaitable[Refusal | None]]:
+            stamp = {"account": str(account), "timestamp": int(now.timestamp()), "nonce": f"{number:022}"}
+            return [freshness.check(stamp, str(account), one, required=True) for one in certificates[:count]]
+
+        # By then it knows the database.
+        await asyncio.gather(*requests(0, 1))
+        begun = log.stat().st_size
+        found = await asyncio.gather(*(one for number in (1, 2, 3, 2) for one in requests(number)))
+        assert [one.reason if one else None for one in found] == [None] * 36 + [Stale.USED_NONCE] * 12
+        _check_statements(_statements(log.read_text()[begun:]), 30)
+        lanes = {lane_of(uuid.UUID(one)) for one in certificates}
+        (written,) = await ask(
+            spread_url,
+            "SELECT max(lanes) FROM (SELECT count(DISTINCT lane) AS lanes FROM nonces GROUP BY xmin::text) AS by",
+        )
+        assert (written["max"], len(lanes) > 1) == (1, True)
+        now += KEPT + timedelta(seconds=1)
+        await asyncio.gather(*requests(4))
+        assert [row["nonce"] for row in await ask(spread_url, "SELECT DISTINCT nonce FROM nonces")] == [f"{4:022}"]
+        await freshness.close()
 
 
 async def test_a_transaction_stays_on_one_lane(spread_url: str) -> None:

@@ -286,7 +286,7 @@ async def test_old_nonces_go_in_portions(database: Database) -> None:
     async with database.write() as connection:
         assert len(await kept_nonces.claim_nonces(connection, wanted)) == 5
         now = NOW + kept_nonces.KEPT + timedelta(seconds=10)
-        assert await kept_nonces.forget_nonces(connection, now, 3) == 3
+        assert await kept_nonces.forget_nonces(connection, now, 3, [0]) == 3
         left = await connection.execute(sa.select(nonces.c.nonce).order_by(nonces.c.at))
         assert list(left.scalars()) == [f"{3:022}", f"{4:022}"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["Columns", "columns_of", "find_rows", "insert_rows", "units", "update_rows"]
+__all__ = ["Columns", "columns_of", "find_rows", "insert_rows", "is_by_lane", "units", "update_rows"]
 
 
 #: Values that a statement may have on SQLite, as it is commonly built.
@@ -201,8 +201,7 @@ def _lanes(
 
     In the order of lanes, so that locks are taken in one order.
     """
-    plain = connection.sync_connection
-    if plain is None or not plain.get_execution_options().get("by_lane", False):
+    if not is_by_lane(connection):
         return [("", rows, ())]
     parts: dict[int, list[Sequence[Any]]] = {}
     for row in rows:
@@ -210,6 +209,12 @@ def _lanes(
     # The first column of every key is the lane.
     condition = f"t.lane = ${len(columns.names) + 1} AND "
     return [(condition, parts[lane], (lane,)) for lane in sorted(parts)]
+
+
+def is_by_lane(connection: AsyncConnection) -> bool:
+    """Whether its tables are spread over nodes, so that a statement is for one lane: see `Writer`."""
+    plain = connection.sync_connection
+    return plain is not None and bool(plain.get_execution_options().get("by_lane", False))
 
 
 def units(value: object) -> int:

@@ -15,6 +15,7 @@ from alikassa import clock
 from alikassa.errors import DatabaseUnavailableError
 from alikassa.ledger.failures import translated
 from alikassa.ledger.nonces import Nonce, claim_nonces, count_nonces, forget_nonces
+from alikassa.ledger.waiting import LANE_OF_ENDING
 from alikassa.protocol.freshness import FIELDS, TOLERANCE_SECONDS, read_stamp
 from alikassa.server.answers import Answer, invalid, problem
 
@@ -34,6 +35,8 @@ MOST_NONCES = 100_000
 # Nonces that are written together, and such as may wait for it.
 _TOGETHER = 200
 _MOST_WAITING = 2000
+# Where tables are spread over nodes the lanes share so many writers, each busy with one lane at a time.
+_WRITERS_BY_LANE = 8
 # For one writing, a new connection included if it needs one.
 _WRITE_SECONDS = 3.0
 # How long a stop waits for a writing that is under way: longer than SQLite's driver waits for a lock.
@@ -72,7 +75,8 @@ class Freshness:
 
     def __init__(self, database: Database, now: Clock = clock.now) -> None:
         self._now = now
-        self._nonces = _Nonces(database, now)
+        self._database = database
+        self._nonces = [_Nonces(database, now)]
 
     async def check(self, body: object, account: str, certificate: str, *, required: bool) -> Refusal | None:
         """What is wrong with a decoded body that this certificate signed for this account. None: it may be answered.
@@ -93,7 +97,12 @@ class Freshness:
 
     async def _claim(self, stamp: Stamp, certificate: str) -> Refusal | None:
         at = datetime.fromtimestamp(stamp.timestamp, UTC)
-        claimed = await self._nonces.claim(Nonce(certificate, stamp.nonce), at)
+        if self._nonces[0].by_lane and len(self._nonces) == 1:
+            # One transaction after another would have all nodes wait for each.
+            more = _WRITERS_BY_LANE - 1
+            self._nonces += [_Nonces(self._database, self._now, by_lane=True) for _ in range(more)]
+        nonces = self._nonces[_lane(certificate) % len(self._nonces)]
+        claimed = await nonces.claim(Nonce(certificate, stamp.nonce), at)
         if claimed is _Claimed.USED:
             return _refusal(Stale.USED_NONCE, {"nonce": [_USED]})
         if claimed is _Claimed.TOO_MANY:
@@ -105,7 +114,7 @@ class Freshness:
         return None
 
     async def close(self) -> None:
-        await self._nonces.close()
+        await asyncio.gather(*(one.close() for one in self._nonces))
 
 
 class _Claimed(Enum):
@@ -139,13 +148,19 @@ class _Counted:
 class _Nonces:
     """Claims nonces. Those that wait at the same moment are written together: a commit takes longer than all else."""
 
-    def __init__(self, database: Database, now: Clock) -> None:
+    def __init__(self, database: Database, now: Clock, *, by_lane: bool = False) -> None:
         self._database = database
         self._now = now
+        self._known_by_lane = by_lane
         self._writer = database.writer()
         self._waiting: dict[Nonce, _Waiting] = {}
         self._counted: dict[str, _Counted] = {}
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def by_lane(self) -> bool:
+        """Whether a transaction should stay on one lane, as far as is known."""
+        return self._known_by_lane or self._writer.by_lane
 
     async def claim(self, nonce: Nonce, at: datetime) -> _Claimed:
         if nonce in self._waiting:
@@ -163,7 +178,7 @@ class _Nonces:
     async def _work(self) -> None:
         try:
             while self._waiting:
-                part = {nonce: self._waiting.pop(nonce) for nonce in list(self._waiting)[:_TOGETHER]}
+                part = self._take()
                 try:
                     claimed = await self._write({nonce: one.at for nonce, one in part.items()})
                 except Exception as error:  # whoever waits must be told, of a defect too
@@ -181,6 +196,14 @@ class _Nonces:
         finally:
             self._task = None
 
+    def _take(self) -> dict[Nonce, _Waiting]:
+        """Those that are written next: they have waited longest."""
+        first = list(self._waiting)
+        if self.by_lane:
+            lane = _lane(first[0].certificate)
+            first = [nonce for nonce in first if _lane(nonce.certificate) == lane]
+        return {nonce: self._waiting.pop(nonce) for nonce in first[:_TOGETHER]}
+
     async def _write(self, wanted: Mapping[Nonce, datetime]) -> dict[Nonce, _Claimed]:
         async with (
             translated(self._database.address),
@@ -191,7 +214,8 @@ class _Nonces:
             taken = {nonce: at for nonce, at in wanted.items() if self._is_room(nonce.certificate)}
             new = await claim_nonces(connection, taken.items())
             # More than were written, so that what is kept shrinks to what has to be.
-            await forget_nonces(connection, self._now(), 2 * len(wanted) + 100)
+            lanes = {_lane(nonce.certificate) for nonce in wanted}
+            await forget_nonces(connection, self._now(), 2 * len(wanted) + 100, lanes)
         for nonce in new:
             self._counted[nonce.certificate].added += 1
         return {
@@ -218,6 +242,10 @@ class _Nonces:
             await asyncio.wait([task], timeout=_CLOSE_SECONDS)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def _lane(certificate: str) -> int:
+    return LANE_OF_ENDING[certificate[-2:]]
 
 
 def _refusal(reason: Stale, errors: Mapping[str, list[str]]) -> Refusal:
