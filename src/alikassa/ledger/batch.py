@@ -14,6 +14,7 @@ from alikassa.errors import AlikassaError, InvariantError, NotFoundError, Payout
 from alikassa.ledger import rules
 from alikassa.ledger.attempts import Answer, Attempt, Kept
 from alikassa.ledger.commands import Command
+from alikassa.ledger.counts import Told, name_of, told_of
 from alikassa.ledger.model import Booked, JournalEntry, Kind, PayoutState
 
 if TYPE_CHECKING:
@@ -43,13 +44,20 @@ class Job(msgspec.Struct, eq=False):
         for command in self.commands:
             yield command.named[0]
 
+    def kinds(self) -> Iterable[Kind]:
+        return (command.named[1] for command in self.commands)
+
 
 class Decided(msgspec.Struct):
-    """What came of the jobs of a batch; `deferred` ones wait until what is due of their accounts is released."""
+    """What came of the jobs of a batch; `deferred` ones wait until what is due of their accounts is released.
+
+    `told` is the same for the counts, command by command.
+    """
 
     outcomes: list[tuple[Job, list[Outcome] | Answer | AlikassaError]] = []
     answers: list[tuple[Attempt, Answer]] = []
     deferred: list[Job] = []
+    told: list[Told] = []
 
 
 def decide(
@@ -70,12 +78,15 @@ def decide(
         try:
             answer = _again(job, given, now)
         except AlikassaError as error:
+            decided.told += [(kind, name_of(error)) for kind in job.kinds()]
             decided.outcomes.append((job, error))
             continue
         if answer is not None:
+            decided.told += [(kind, "replayed") for kind in job.kinds()]
             decided.outcomes.append((job, answer))
             continue
         outcomes = _decide_all(job.commands, sheets, now)
+        decided.told += told_of(job.kinds(), outcomes)
         if job.attempt is None:
             decided.outcomes.append((job, outcomes))
             continue

@@ -13,6 +13,7 @@ from alikassa.errors import AlikassaError, InvariantError
 from alikassa.ledger import rules
 from alikassa.ledger.attempts import Answer, Attempt, forget_answers
 from alikassa.ledger.batch import Job
+from alikassa.ledger.counts import BookCounts
 from alikassa.ledger.due import due_accounts
 from alikassa.ledger.ids import LANES, lane_of
 from alikassa.ledger.queue import WriterQueue
@@ -47,9 +48,15 @@ class Books:
         self._database = database
         self._now = now
         self._policies: Policies = {}
+        self.counts = BookCounts()
         self._by_lane = False
         self._writers = [database.writer() for _ in range(_WRITERS if database.is_postgresql else 1)]
-        self._queues = [WriterQueue(database, now, self._policies, one) for one in self._writers]
+        self._queues = [WriterQueue(database, now, self._policies, one, self.counts) for one in self._writers]
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait to be booked."""
+        return sum(queue.waiting for queue in self._queues)
 
     async def book(self, command: Command) -> Booked:
         """Book one command, and return when it is committed.
@@ -118,7 +125,7 @@ class Books:
         more = _WRITERS_BY_LANE - len(self._writers)
         self._writers += [self._database.writer() for _ in range(more)]
         self._queues = [
-            WriterQueue(self._database, self._now, self._policies, self._writers[lane % _WRITERS_BY_LANE])
+            WriterQueue(self._database, self._now, self._policies, self._writers[lane % _WRITERS_BY_LANE], self.counts)
             for lane in range(LANES)
         ]
 

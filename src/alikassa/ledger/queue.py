@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from alikassa.errors import AlikassaError, DatabaseConflictError, DatabaseUnavailableError, OverloadedError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alikassa.clock import Clock
+    from alikassa.ledger.counts import BookCounts
     from alikassa.ledger.database import Database
     from alikassa.ledger.writer import Writer
 
@@ -32,9 +35,13 @@ _TRIES = 12
 
 
 class WriterQueue:
-    """Books in the order of asking. `policies` are known ones, shared with other queues, as `connection` may be."""
+    """Books in the order of asking. `policies` are known ones, shared with other queues, as `connection` may be and
+    `counts` are."""
 
-    def __init__(self, database: Database, now: Clock | None, policies: Policies, connection: Writer) -> None:
+    def __init__(
+        self, database: Database, now: Clock | None, policies: Policies, connection: Writer, counts: BookCounts
+    ) -> None:
+        self._counts = counts
         self._database = database
         self._connection = connection
         self._now = now
@@ -43,10 +50,19 @@ class WriterQueue:
         self._writer: asyncio.Task[None] | None = None
         self._committing = False
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that no batch has taken yet."""
+        return len(self._waiting)
+
     def add(self, job: Job) -> None:
         """The job's future tells when it is committed. OverloadedError when too many wait."""
         if len(self._waiting) >= MOST_WAITING:
-            raise OverloadedError("Too many commands wait to be booked.", remedy="Nothing was booked. Try again soon.")
+            error = OverloadedError(
+                "Too many commands wait to be booked.", remedy="Nothing was booked. Try again soon."
+            )
+            self._counts.turned_away(job.kinds(), error)
+            raise error
         self._waiting.append(job)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write())
@@ -59,6 +75,7 @@ class WriterQueue:
             try:
                 decided = await self._book(jobs)
             except AlikassaError as error:
+                self._counts.failed(chain.from_iterable(job.kinds() for job in jobs), error)
                 _tell(jobs, error)
                 continue
             except Exception as error:  # a defect: whoever waits must be told all the same
@@ -105,6 +122,7 @@ class WriterQueue:
                 lost = tries == 1 and self._database.is_postgresql and not self._committing
                 if tries == _TRIES or not (lost or isinstance(error, DatabaseConflictError)):
                     raise
+                self._counts.again += 1
                 await asyncio.sleep(random.uniform(0, 0.002 * 2**tries))  # noqa: S311 - spreads tries, hides nothing
         raise AssertionError
 
@@ -112,6 +130,7 @@ class WriterQueue:
         needs = needs_of(command for job in jobs for command in job.commands)
         attempts = [job.attempt for job in jobs if job.attempt is not None]
         self._committing = False
+        begun = time.monotonic()
         async with self._connection.transaction() as connection:
             found, now = await lock_accounts(connection, {account for job in jobs for account in job.touched()})
             if self._now is not None:
@@ -122,6 +141,10 @@ class WriterQueue:
             await write(connection, sheets.values())
             await keep_answers(connection, decided.answers, answers, now)
             self._committing = True
+            committing = time.monotonic()
+        self._counts.committed(
+            decided.told, (entry for sheet in sheets.values() for entry in sheet.new_entries), begun, committing
+        )
         return decided
 
 

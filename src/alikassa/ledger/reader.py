@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from alikassa.clock import Clock
+    from alikassa.ledger.counts import ReadCounts
     from alikassa.ledger.database import Database
 
 __all__ = ["MOST_JOINED", "AccountReader", "ActiveCertificate", "Standing", "reader_for"]
@@ -55,6 +56,8 @@ class AccountReader(Protocol):
 
     Any method may raise DatabaseUnavailableError or another DatabaseError; the next call tries afresh.
     """
+
+    counts: ReadCounts
 
     def find(self, account: str, /) -> asyncio.Future[Standing | None]:
         """The account with this uuid (its text, in small letters), as committed at this moment or later."""

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from alikassa.ledger.counts import ReadCounts
 from alikassa.ledger.due_amounts import Amounts
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
 from alikassa.ledger.reader import ActiveCertificate, Standing
@@ -58,7 +59,8 @@ LEFT JOIN LATERAL (
 class LaneReader:
     """See `AccountReader`, of which it has `find` and `close`."""
 
-    def __init__(self, address: Address, now: Clock | None) -> None:
+    def __init__(self, address: Address, now: Clock | None, counts: ReadCounts | None = None) -> None:
+        self._counts = counts or ReadCounts()
         self._address = address
         self._now = now
         self._loop = asyncio.get_running_loop()
@@ -70,7 +72,7 @@ class LaneReader:
 
     def find(self, account: str) -> asyncio.Future[Standing | None]:
         lane = LANE_OF_ENDING[account[-2:]]
-        waiting = self._waiting.setdefault(lane, Waiting(self._loop))
+        waiting = self._waiting.setdefault(lane, Waiting(self._loop, self._counts))
         if not waiting:
             self._lanes.append(lane)
         future = waiting.add(account)

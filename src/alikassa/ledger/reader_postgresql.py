@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from alikassa.ledger.counts import ReadCounts
 from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
@@ -87,7 +88,8 @@ class PostgresqlReader:
         self._kept = KeptRows[datetime]()
         self._due = DueAmounts[datetime]()
         self._loop = asyncio.get_running_loop()
-        self._waiting = Waiting(self._loop)
+        self.counts = ReadCounts()
+        self._waiting = Waiting(self._loop, self.counts)
         self._reading: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection | None = None
         self._statement: Any = None
@@ -210,7 +212,7 @@ class PostgresqlReader:
             self._kept.clear()
             self._connection = await self._address.connect(**_SETTINGS)
             if await self._connection.fetchval(FIND_ENGINE) is not None:
-                self._by_lane = LaneReader(self._address, self._now)
+                self._by_lane = LaneReader(self._address, self._now, self.counts)
                 return self._connection
             self._statement = await self._connection.prepare(_BALANCES)
         return self._connection

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alikassa.clock import moment_text
+from alikassa.ledger.counts import ReadCounts
 from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts, ExactSum
 from alikassa.ledger.failures import translate
 from alikassa.ledger.kept import KeptRow, KeptRows, put
@@ -50,7 +51,8 @@ class SqliteReader:
         self._opened = (0, 0)
         self._look_at = 0.0
         self._loop = asyncio.get_running_loop()
-        self._waiting = Waiting(self._loop)
+        self.counts = ReadCounts()
+        self._waiting = Waiting(self._loop, self.counts)
 
     def find(self, account: str, /) -> asyncio.Future[Standing | None]:
         if not self._waiting:

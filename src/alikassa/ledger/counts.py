@@ -1,0 +1,109 @@
+"""What a process has read and booked since it started, as plain counts in memory: for whoever shows them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from alikassa.ledger.model import Booked, JournalEntry, Kind
+
+__all__ = ["WIDTH", "BookCounts", "ReadCounts", "Spread", "Told", "name_of", "told_of"]
+
+#: Powers of two that are told apart; the last stands for all above.
+WIDTH = 32
+
+#: What became of a command: its kind, and a word from a closed set.
+Told = tuple["Kind", str]
+
+
+class Spread:
+    """How many values lie below each power of two (`buckets[k]`: at most 2**k), and their sum."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * WIDTH
+        self.total = 0.0
+
+    def add(self, number: int) -> None:
+        """A whole number, 1 or more."""
+        self.buckets[min((number - 1).bit_length(), WIDTH - 1)] += 1
+        self.total += number
+
+    def add_seconds(self, seconds: float) -> None:
+        """A duration: its buckets are powers of two microseconds, its sum is in seconds."""
+        self.buckets[min(int(seconds * 1e6).bit_length(), WIDTH - 1)] += 1
+        self.total += seconds
+
+    @property
+    def count(self) -> int:
+        return sum(self.buckets)
+
+
+class ReadCounts:
+    """Joined reads: how many requests each served, how long it took, and the errors of those that failed."""
+
+    __slots__ = ("failures", "seconds", "sizes")
+
+    def __init__(self) -> None:
+        self.sizes = Spread()
+        self.seconds = Spread()
+        self.failures: Counter[str] = Counter()
+
+
+class BookCounts:
+    """The writer's work: commands by kind and what became of them, entries by kind, batches."""
+
+    __slots__ = ("again", "commands", "commit_seconds", "entries", "failures", "seconds", "sizes")
+
+    def __init__(self) -> None:
+        self.commands: Counter[Told] = Counter()
+        self.entries: Counter[Kind] = Counter()
+        #: Commands of each batch that was committed, how long it took altogether, and its commit alone.
+        self.sizes = Spread()
+        self.seconds = Spread()
+        self.commit_seconds = Spread()
+        #: Batches that were tried again, and the errors of those that were given up.
+        self.again = 0
+        self.failures: Counter[str] = Counter()
+
+    def failed(self, kinds: Iterable[Kind], error: Exception) -> None:
+        """A batch that was given up."""
+        self.failures[name_of(error)] += 1
+        self.turned_away(kinds, error)
+
+    def turned_away(self, kinds: Iterable[Kind], error: Exception) -> None:
+        """Commands that nothing was decided about."""
+        self.commands.update((kind, name_of(error)) for kind in kinds)
+
+    def committed(self, told: Sequence[Told], entries: Iterable[JournalEntry], begun: float, committing: float) -> None:
+        """A batch. Times are `time.monotonic()`'s: when it began, and when its commit did."""
+        now = time.monotonic()
+        self.commands.update(told)
+        self.entries.update(entry.kind for entry in entries)
+        if told:
+            self.sizes.add(len(told))
+        self.seconds.add_seconds(now - begun)
+        self.commit_seconds.add_seconds(now - committing)
+
+
+def told_of(kinds: Iterable[Kind], outcomes: Sequence[Booked | Exception]) -> list[Told]:
+    """Of commands that are booked together or not at all: with a refused one, the others are left undone."""
+    undone = any(isinstance(outcome, Exception) for outcome in outcomes)
+    return [(kind, _word(outcome, undone=undone)) for kind, outcome in zip(kinds, outcomes, strict=True)]
+
+
+def _word(outcome: Booked | Exception, *, undone: bool) -> str:
+    if isinstance(outcome, Exception):
+        return name_of(outcome)
+    return "undone" if undone else "repeated" if outcome.repeated else "booked"
+
+
+def name_of(error: BaseException) -> str:
+    """An error's name as a label: `insufficient_funds` for InsufficientFundsError."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()

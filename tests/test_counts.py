@@ -1,0 +1,122 @@
+"""What readers and writers count of their own work: all that was asked, once, however it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alikassa.errors import DatabaseError, InsufficientFundsError, OverloadedError
+from alikassa.ledger import queue
+from alikassa.ledger.attempts import Answer, Attempt
+from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Adjustment, PayoutCreate
+from alikassa.ledger.counts import Spread
+from alikassa.ledger.database import Database
+from alikassa.ledger.model import Bucket, Kind
+from alikassa.ledger.reader import reader_for
+from alikassa.ledger.registry import Registry
+from conftest import PAGE_ACCOUNT, Shop
+
+
+def test_a_value_is_below_the_power_of_two_that_it_is_counted_at() -> None:
+    """Numbers at most 2**k, durations below 2**k microseconds; what is larger than all is in the last."""
+    numbers, seconds = Spread(), Spread()
+    for number in (1, 2, 3, 4, 5, 64, 65):
+        numbers.add(number)
+    assert [numbers.buckets[k] for k in (0, 1, 2, 3, 6, 7)] == [1, 1, 2, 1, 1, 1]
+    assert (numbers.total, numbers.count) == (144, 7)
+    for one in (0.0, 0.0000009, 0.000001, 0.0000159, 0.000016, 1e6):
+        seconds.add_seconds(one)
+    assert [seconds.buckets[k] for k in (0, 1, 4, 5, 31)] == [2, 1, 1, 1, 1]
+    assert seconds.count == 6
+
+
+@pytest.mark.anyio
+async def test_reads_are_counted_with_how_many_they_served(shop_here: Shop) -> None:
+    """Five that wait together are one read; a failed one is counted with its error, by the last word of its name."""
+    async with await Database.open(shop_here.database) as database:
+        reader = reader_for(database)
+        await asyncio.gather(*(reader.find(PAGE_ACCOUNT) for _ in range(5)))
+        await reader.find(PAGE_ACCOUNT)
+        counts = reader.counts
+        assert (counts.sizes.count, counts.sizes.total) == (2, 6)
+        assert (counts.sizes.buckets[3], counts.sizes.buckets[0]) == (1, 1)
+        assert 0 < counts.seconds.total < 2
+        assert not counts.failures
+        await reader.close()
+
+
+@pytest.mark.anyio
+async def test_a_failed_read_is_counted(sqlite_url: str) -> None:
+    async with Database.attach(sqlite_url) as database:
+        reader = reader_for(database)
+        with pytest.raises(DatabaseError):
+            await reader.find(PAGE_ACCOUNT)
+        assert reader.counts.failures == {"database_missing": 1}
+        assert reader.counts.sizes.count == 1
+
+
+def _rendered(outcome: object) -> Answer:
+    return Answer(422 if isinstance(outcome, Exception) else 201, b"")
+
+
+@pytest.mark.anyio
+async def test_every_command_is_counted_with_what_became_of_it(
+    shop_here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Booked, repeated, refused by its error, undone beside a refused one, replayed under its key, turned away."""
+    account = uuid.UUID(shop_here.account)
+
+    def more(reference: str) -> Adjustment:
+        return Adjustment(account, Bucket.BALANCE, 100, reference, "test")
+
+    payout = PayoutCreate(account, 10**18, "payout-1")
+    async with await Database.open(shop_here.database) as database:
+        books = Books(database)
+        await books.book(more("one"))
+        await books.book(more("one"))
+        with pytest.raises(InsufficientFundsError):
+            await books.book_together([more("two"), payout])
+        attempt = Attempt(0, uuid.uuid4(), "key", b"request", _rendered)
+        await books.attempt(more("three"), attempt)
+        await books.attempt(more("three"), attempt)
+        batches = books.counts.seconds.count
+        monkeypatch.setattr(queue, "MOST_WAITING", 0)
+        with pytest.raises(OverloadedError):
+            await books.book(more("four"))
+        assert books.counts.commands == {
+            (Kind.ADJUSTMENT, "booked"): 2,
+            (Kind.ADJUSTMENT, "repeated"): 1,
+            (Kind.ADJUSTMENT, "undone"): 1,
+            (Kind.ADJUSTMENT, "replayed"): 1,
+            (Kind.ADJUSTMENT, "overloaded"): 1,
+            (Kind.PAYOUT_CREATED, "insufficient_funds"): 1,
+        }
+        assert books.counts.entries == {Kind.ADJUSTMENT: 2}
+        assert books.counts.sizes.total == 6
+        assert batches == books.counts.commit_seconds.count == books.counts.sizes.count == 5
+        assert books.counts.commit_seconds.total <= books.counts.seconds.total
+        assert books.waiting == 0
+
+
+@pytest.mark.anyio
+async def test_commands_of_a_batch_that_failed_are_counted(
+    sqlite_url: str, archives: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """By the database's error; nothing else is said to have happened."""
+    async with await Database.open(sqlite_url, create=True) as database:
+        registry = Registry(database)
+        account = await registry.open_account((await registry.add_merchant("Shop")).id, "RUB")
+        (tmp_path / "books.db").rename(tmp_path / "away.db")
+        books = Books(database)
+        with pytest.raises(DatabaseError):
+            await books.book(Adjustment(account.id, Bucket.BALANCE, 100, "one", "test"))
+        assert books.counts.commands.total() == 1
+        ((kind, word),) = books.counts.commands
+        assert kind is Kind.ADJUSTMENT
+        assert books.counts.failures == {word: 1}
+        assert books.counts.seconds.count == 0
