@@ -56,7 +56,7 @@ async def test_a_slow_body_is_answered_from_a_new_read(
     shop_here: Shop, database: Database, endpoint: BalanceEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A certificate revoked while a body took its time is refused: what was read when it began is not used."""
-    monkeypatch.setattr(balance, "_FRESH_SECONDS", 0.05)
+    monkeypatch.setattr(balance, "FRESH_SECONDS", 0.05)
     first = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
     assert (await endpoint.answer(first, b"{}")).status == 200
     asked = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))

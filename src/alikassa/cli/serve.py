@@ -110,6 +110,24 @@ def serve(
             help="Where that is counted: memory, each worker for itself, or redis://HOST:6379/0, all together.",
         ),
     ] = "memory",
+    replica: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replica",
+            envvar="ALIKASSA_REPLICA",
+            metavar="URL",
+            help="A PostgreSQL that follows the primary: the four numbers may be read there. May be repeated.",
+        ),
+    ] = None,
+    replica_staleness: Annotated[
+        float,
+        typer.Option(
+            "--replica-staleness",
+            min=0.5,
+            max=60,
+            help="How old those may be; past it, the primary answers. Certificates are always read at the primary.",
+        ),
+    ] = 1.0,
     sweep_seconds: Annotated[
         float,
         typer.Option("--sweep-seconds", min=0.1, max=3600, help="The operator's process books due releases so often."),
@@ -121,6 +139,7 @@ def serve(
     operator's API needs a token (alikassa operator token create); its pages are at /operator/docs. On the same port,
     at /cabinet, merchants and operators see accounts, statements and keys (alikassa user add).
     """
+    from alikassa.ledger.replicas.settings import ReplicaSettings
     from alikassa.server.balance import Errors
     from alikassa.server.limits.rules import Rules
     from alikassa.server.serve import serve as run
@@ -147,5 +166,6 @@ def serve(
         ),
         limit_store=limit_store,
         sweep_seconds=sweep_seconds,
+        replicas=ReplicaSettings(tuple(replica or ()), replica_staleness),
     )
     run(settings, "alikassa.cabinet.application:application")

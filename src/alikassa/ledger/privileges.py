@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from alikassa.errors import ConfigurationError
 from alikassa.ledger.distribution.marker import FIND_ENGINE
+from alikassa.ledger.replicas.tables import heartbeats, passing, permission_changes
 from alikassa.ledger.schema import (
     accounts,
     attempts,
@@ -64,6 +65,8 @@ _RIGHTS = {
     requests: "SELECT, INSERT, DELETE",
     certificate_uses: "SELECT, INSERT, UPDATE (last_used_at)",
     verifications: "SELECT, INSERT",
+    heartbeats: "SELECT, INSERT, UPDATE, DELETE",
+    permission_changes: "SELECT",
 }
 
 
@@ -77,7 +80,7 @@ async def grant_server(database: Database, role: str) -> None:
         if await connection.scalar(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}) is None:
             raise ConfigurationError(f"There is no role {role!r}.", remedy="Make it first: CREATE ROLE NAME LOGIN")
         quoted = connection.dialect.identifier_preparer.quote(role)
-        for table in metadata.sorted_tables:
+        for table in (*metadata.sorted_tables, *passing.sorted_tables):
             await connection.execute(sa.text(f"REVOKE ALL ON {table.name} FROM {quoted}"))
         whole = await connection.scalar(sa.text(FIND_ENGINE)) is not None
         for table, named in _RIGHTS.items():

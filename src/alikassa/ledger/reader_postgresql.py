@@ -11,9 +11,10 @@ from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
 from alikassa.ledger.kept import KeptRow, KeptRows, put
+from alikassa.ledger.lane_arrays import arrays_of
 from alikassa.ledger.reader import ActiveCertificate, Standing
 from alikassa.ledger.reader_lanes import LaneReader
-from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
+from alikassa.ledger.waiting import Waiting
 
 if TYPE_CHECKING:
     import asyncpg
@@ -69,10 +70,6 @@ CROSS JOIN LATERAL (
     FROM lots l WHERE l.lane = a.lane AND l.account_id = a.id AND l.open AND l.due_at <= $3
 ) AS due
 """
-
-
-# The lane by the end of the account, as text.
-_LANE_TEXT = {ending: str(lane) for ending, lane in LANE_OF_ENDING.items()}
 
 
 class PostgresqlReader:
@@ -145,7 +142,7 @@ class PostgresqlReader:
         unknown, known = self._kept.part(accounts)
         every = unknown + known if unknown else known
         read = await self._statement.fetch(
-            *_arrays(every), *_arrays(unknown), self._kept.version, None if self._now is None else self._now()
+            *arrays_of(every), *arrays_of(unknown), self._kept.version, None if self._now is None else self._now()
         )
         version, now = read[0][:2]
         same = version == self._kept.version
@@ -197,7 +194,7 @@ class PostgresqlReader:
             else:
                 found[account] = known
         if unknown:
-            for n, sequence, *amounts, until in await connection.fetch(_DUE, *_arrays(unknown), now):
+            for n, sequence, *amounts, until in await connection.fetch(_DUE, *arrays_of(unknown), now):
                 account = unknown[n - 1]
                 found[account] = Due(Amounts.of(*amounts), sequence, now, until or _LATEST)
                 self._due.keep(account, found[account])
@@ -240,9 +237,3 @@ class PostgresqlReader:
         if self._by_lane is not None:
             await self._by_lane.close()
         self._disconnect()
-
-
-def _arrays(accounts: list[str]) -> tuple[str, str]:
-    """Lanes and uuids as PostgreSQL writes arrays: the driver looks long at every element of a list."""
-    lanes = [_LANE_TEXT[account[-2:]] for account in accounts]
-    return f"{{{','.join(lanes)}}}", f"{{{','.join(accounts)}}}"

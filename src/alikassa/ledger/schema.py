@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 #: The revision of the newest migration.
-REVISION = "0004"
+REVISION = "0005"
 
 metadata = MetaData(
     naming_convention={

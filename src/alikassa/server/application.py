@@ -15,7 +15,7 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.reader import reader_for
 from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.server.answers import Answer, problem
-from alikassa.server.balance import Asked, BalanceEndpoint
+from alikassa.server.balance import FRESH_SECONDS, Asked, BalanceEndpoint
 from alikassa.server.freshness import Freshness
 from alikassa.server.limits.addresses import Addresses, parse_networks
 from alikassa.server.limits.limiter import Limiter, counting
@@ -102,10 +102,20 @@ class Application:
         # Unseen: the process that started this one has seen it. If it is away at this moment, that is answered
         # request by request; a worker that would not start then would take the whole server with it.
         database = Database.attach(self._settings.database)
-        self.serve_from(database, reader_for(database))
+        self.serve_from(database, self._reader_of(database))
         self._requests = RequestWriter(database, self._recorder, self._log)
         self._requests.start()
         self._watches.append(asyncio.get_running_loop().create_task(self._end_with_parent()))
+
+    def _reader_of(self, database: Database) -> AccountReader:
+        replicas = self._settings.replicas
+        if not replicas.urls:
+            return reader_for(database)
+        # Only for whoever has some: it is more to load.
+        from alikassa.ledger.replicas.reader import ReplicaReader
+
+        # What was read may wait for its request's body.
+        return ReplicaReader(database.address, replicas, replicas.staleness - FRESH_SECONDS, watch=self._log)
 
     def serve_from(self, database: Database, reader: AccountReader) -> None:
         """Answer from these books from now on, in the running event loop. `stop` closes both."""

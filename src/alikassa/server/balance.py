@@ -32,13 +32,12 @@ if TYPE_CHECKING:
     from alikassa.server.log import RequestLog
     from alikassa.server.verification import Verified, Verifier
 
-__all__ = ["Asked", "BalanceEndpoint", "Errors", "Headers"]
+__all__ = ["FRESH_SECONDS", "Asked", "BalanceEndpoint", "Errors", "Headers"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
-
-# How old what was read may be when the body is there, in seconds.
-_FRESH_SECONDS = 0.25
+#: How old what was read may be when the body is there, in seconds.
+FRESH_SECONDS = 0.25
 # Many times what a refusal takes.
 _BEAT_SECONDS = 0.005
 
@@ -72,7 +71,7 @@ class Asked:
     @property
     def is_fresh(self) -> bool:
         """Whether what was read when it began may still be told."""
-        return time.monotonic() - self.begun < _FRESH_SECONDS
+        return time.monotonic() - self.begun < FRESH_SECONDS
 
     def drop(self) -> None:
         """Nobody will ask what was read."""

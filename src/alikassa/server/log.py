@@ -128,6 +128,14 @@ class RequestLog:
         """The store of the limits does not answer: this worker counts by itself for a while."""
         self._log.warning("limits are counted by this worker alone", kind=type(error).__name__)
 
+    def replica_used(self, replica: str) -> None:
+        """From now on it is asked for the four numbers."""
+        self._log.info("replica in use", replica=replica)
+
+    def replica_left(self, replica: str, why: str) -> None:
+        """The primary is asked in its place: it is further behind than it may be, or away."""
+        self._log.warning("replica not in use", replica=replica, why=why)
+
     def failed(self) -> None:
         """An unexpected exception, with its traceback; call it where the exception is handled."""
         self._log.exception("unexpected error")

@@ -16,6 +16,7 @@ from granian.constants import Interfaces
 
 from alikassa.errors import ConfigurationError, ServerError
 from alikassa.ledger.database import Database
+from alikassa.ledger.distribution.marker import is_spread
 from alikassa.server.application import Application
 from alikassa.server.limits.addresses import parse_networks
 from alikassa.server.log import RequestLog, configure_logging
@@ -44,7 +45,8 @@ def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
     failed.
     """
     parse_networks(settings.trusted_proxy)
-    asyncio.run(_prepare_database(settings.database))
+    settings.replicas.check(settings.database)
+    asyncio.run(_prepare_database(settings.database, replicas=bool(settings.replicas.urls)))
     _check_tls(settings)
     _raise_file_limit()
     address, port = find_address(settings.host, settings.port)
@@ -105,9 +107,13 @@ def public_url_of(settings: Settings, address: str, port: int) -> str:
     return url_of(host, port, tls=settings.tls_cert is not None)
 
 
-async def _prepare_database(url: str) -> None:
-    async with await Database.open(url, create=True):
-        pass
+async def _prepare_database(url: str, *, replicas: bool) -> None:
+    async with await Database.open(url, create=True) as database:
+        if replicas and await is_spread(database):
+            raise ConfigurationError(
+                "Books that are spread over nodes are not read from replicas.",
+                remedy="Leave out --replica: add nodes instead.",
+            )
 
 
 def find_address(host: str, port: int, *, option: str = "--port") -> tuple[str, int]:

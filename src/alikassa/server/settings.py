@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from alikassa.ledger.replicas.settings import ReplicaSettings
 from alikassa.server.balance import Errors
 from alikassa.server.limits.rules import Rules
 
@@ -44,3 +45,5 @@ class Settings:
     limit_store: str = "memory"
     #: The pause between two releases of all that is due. Nobody who asks or books waits for them.
     sweep_seconds: float = 3.0
+    #: Servers that follow the primary, which may be asked for the four numbers.
+    replicas: ReplicaSettings = field(default_factory=ReplicaSettings)

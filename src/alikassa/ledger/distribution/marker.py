@@ -6,9 +6,21 @@ presence of the extension: that one may be there before anything is distributed.
 
 from __future__ import annotations
 
-__all__ = ["ENGINE", "FIND_ENGINE", "KEEP_ENGINE"]
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from alikassa.ledger.database import Database
+
+__all__ = ["ENGINE", "FIND_ENGINE", "KEEP_ENGINE", "is_spread"]
 
 #: The only engine that there is a way to.
 ENGINE = "citus"
 FIND_ENGINE = "SELECT value FROM settings WHERE name = 'engine'"
 KEEP_ENGINE = f"INSERT INTO settings (name, value) VALUES ('engine', '{ENGINE}')"  # noqa: S608 - a constant
+
+
+async def is_spread(database: Database) -> bool:
+    async with database.read() as connection:
+        return await connection.scalar(sa.text(FIND_ENGINE)) is not None

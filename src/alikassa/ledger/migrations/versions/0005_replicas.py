@@ -1,0 +1,44 @@
+"""On PostgreSQL: what dates the answers of replicas, and how often what requests are judged by has changed."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from alikassa.ledger.types import Moment, Uuid
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    if op.get_bind().dialect.name != "postgresql":
+        return  # SQLite has no replicas
+    op.create_table(
+        "heartbeats",
+        sa.Column("worker", Uuid, nullable=False),
+        sa.Column("beat", sa.BigInteger, nullable=False),
+        sa.Column("at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("worker", name="heartbeats_pkey"),
+    )
+    changes = op.create_table(
+        "permission_changes",
+        sa.Column("id", sa.SmallInteger, nullable=False, autoincrement=False),
+        sa.Column("changes", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="permission_changes_pkey"),
+    )
+    op.bulk_insert(changes, [{"id": 1, "changes": 0}])
+    # With the rights of the tables' owner: whoever may change a certificate need not be able to set the count.
+    op.execute(
+        "CREATE FUNCTION count_permission_change() RETURNS trigger LANGUAGE plpgsql"
+        " SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN"
+        " UPDATE permission_changes SET changes = changes + 1; RETURN NULL; END $$"
+    )
+    # Before the rows are locked, so that two who change several lock each other out in one place only. A new account is
+    # no change: nobody remembers that there was none.
+    for table, events in (
+        ("certificates", "INSERT OR UPDATE OR DELETE OR TRUNCATE"),
+        ("accounts", "UPDATE OF lane, id, merchant_id, currency, requires_fresh OR DELETE OR TRUNCATE"),
+    ):
+        op.execute(
+            f"CREATE TRIGGER {table}_permissions BEFORE {events} ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION count_permission_change()"
+        )
