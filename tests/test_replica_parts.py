@@ -170,7 +170,7 @@ async def test_the_primary_answers_for_a_replica_that_is_not_there(database: Dat
             async with database.read() as connection:
                 driver = await connection.exec_driver_sql("SELECT balance::text FROM accounts")
                 assert found.balance == driver.scalar_one()
-        assert reader.counts == {Source.REPLICA: 0, Source.NO_REPLICA: 3, Source.OLD: 0}
+        assert reader.counts.sources == {Source.REPLICA: 0, Source.NO_REPLICA: 3, Source.OLD: 0}
         await reader.ping()
     finally:
         await reader.close()

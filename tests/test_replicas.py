@@ -116,9 +116,9 @@ async def read_there(reader: ReplicaReader, account: uuid.UUID) -> None:
     """Until the replica has answered this account's read."""
 
     async def asked() -> bool:
-        before = reader.counts[Source.REPLICA]
+        before = reader.counts.sources[Source.REPLICA]
         await find(reader, account)
-        return reader.counts[Source.REPLICA] > before
+        return reader.counts.sources[Source.REPLICA] > before
 
     await wait_until(asked)
 
@@ -135,9 +135,9 @@ async def test_the_numbers_come_from_the_replica(pair: Pair, database: Database,
         await books.book(Adjustment(account, bucket, amount * SCALE, f"first-{bucket}", "a test"))
     async with reading(pair, 1.0, watch=watch) as reader:
         await read_there(reader, account)
-        before = dict(reader.counts)
+        before = dict(reader.counts.sources)
         both = await asyncio.gather(*(reader.find(str(one)) for one in (account, uuid.uuid4(), account)))
-        assert reader.counts == before | {Source.REPLICA: before[Source.REPLICA] + 1}
+        assert reader.counts.sources == before | {Source.REPLICA: before[Source.REPLICA] + 1}
         one, nobody, again = both
         assert nobody is None
         assert one is again
@@ -173,9 +173,9 @@ async def test_never_older_than_the_bound(pair: Pair, database: Database, accoun
         sources, late = set(), 0
         until = time.monotonic() + 4 * bound
         while time.monotonic() < until:
-            before = dict(reader.counts)
+            before = dict(reader.counts.sources)
             found = await balance(reader, account)
-            sources |= {source for source in Source if reader.counts[source] > before[source]}
+            sources |= {source for source in Source if reader.counts.sources[source] > before[source]}
             least = sum(moment < time.monotonic() - bound for moment in committed)
             assert found >= least
             late += found < len(committed)
@@ -198,7 +198,7 @@ async def test_a_revoked_certificate_is_refused_though_the_replica_lags(
     async with reading(pair, 30.0) as reader:
         await read_there(reader, account)
         await pair.pause()
-        before = reader.counts[Source.REPLICA]
+        before = reader.counts.sources[Source.REPLICA]
         assert [one.sha1_allowed for one in (await find(reader, account)).certificates] == [True]
         await registry.allow_sha1(certificate.id, allowed=False)
         assert [one.sha1_allowed for one in (await find(reader, account)).certificates] == [False]
@@ -206,7 +206,7 @@ async def test_a_revoked_certificate_is_refused_though_the_replica_lags(
         assert (await find(reader, account)).requires_fresh
         await registry.revoke_certificate(certificate.id)
         assert (await find(reader, account)).certificates == ()
-        assert reader.counts[Source.REPLICA] == before + 4
+        assert reader.counts.sources[Source.REPLICA] == before + 4
 
 
 async def test_an_answer_is_not_followed_by_an_older_one(pair: Pair, database: Database, account: uuid.UUID) -> None:
@@ -218,9 +218,9 @@ async def test_an_answer_is_not_followed_by_an_older_one(pair: Pair, database: D
         assert await balance(reader, account) == 0  # within the bound
         reader._told.keep(str(account), Told(time.monotonic(), 1))
         assert await balance(reader, account) == 5
-        before = reader.counts[Source.OLD]
+        before = reader.counts.sources[Source.OLD]
         assert await balance(reader, account) == 5
-        assert reader.counts[Source.OLD] == before + 1
+        assert reader.counts.sources[Source.OLD] == before + 1
 
 
 async def test_a_new_account_is_there_at_once(pair: Pair, database: Database, account: uuid.UUID) -> None:
@@ -250,10 +250,10 @@ async def test_due_means_released_on_the_replica_too(pair: Pair, database: Datab
         assert (await find(reader, account)).hold == "220.00000000"
         await asyncio.sleep(max(0.0, 2.1 - (datetime.now(UTC) - start).total_seconds()))
         await read_there(reader, account)
-        before = dict(reader.counts)
+        before = dict(reader.counts.sources)
         found = await find(reader, account)
         assert (found.balance, found.hold, found.rolling_reserve) == ("845.00000000", "200.00000000", "55.00000000")
-        assert reader.counts == before | {Source.REPLICA: before[Source.REPLICA] + 1}
+        assert reader.counts.sources == before | {Source.REPLICA: before[Source.REPLICA] + 1}
 
 
 async def test_a_killed_replica_costs_no_answer(pair: Pair, database: Database, account: uuid.UUID) -> None:
@@ -298,7 +298,7 @@ async def test_a_server_that_does_not_follow_is_not_used(pair: Pair, account: uu
             return len(watch.told) == 2
 
         await wait_until(told)
-        assert reader.counts[Source.REPLICA] == 0
+        assert reader.counts.sources[Source.REPLICA] == 0
         assert [why for _, why in watch.told] == ["behind", "FileNotFoundError"]
 
 

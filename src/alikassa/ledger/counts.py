@@ -46,14 +46,18 @@ class Spread:
 
 
 class ReadCounts:
-    """Joined reads: how many requests each served, how long it took, and the errors of those that failed."""
+    """Joined reads: how many requests each served, how long it took, and the errors of those that failed.
 
-    __slots__ = ("failures", "seconds", "sizes")
+    Where there are replicas, also how many accounts were read where: see `replicas.reader.Source`.
+    """
+
+    __slots__ = ("failures", "seconds", "sizes", "sources")
 
     def __init__(self) -> None:
         self.sizes = Spread()
         self.seconds = Spread()
         self.failures: Counter[str] = Counter()
+        self.sources: Counter[str] = Counter()
 
 
 class BookCounts:

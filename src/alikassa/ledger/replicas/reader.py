@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from alikassa.ledger.address import Address
+from alikassa.ledger.counts import ReadCounts
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
 from alikassa.ledger.reader import Standing
 from alikassa.ledger.reader_postgresql import PostgresqlReader
@@ -91,10 +92,10 @@ class ReplicaReader:
             one = Address.parse(url)
             self._states[NumbersServer(f"{number}, {one}", one, self._beats.worker, _REPLICA_SECONDS)] = _State()
         self._told = ToldAccounts()
-        #: How many accounts were read where.
-        self.counts = dict.fromkeys(Source, 0)
+        self.counts = ReadCounts()
+        self.counts.sources.update(dict.fromkeys(Source, 0))
         self._loop = asyncio.get_running_loop()
-        self._waiting = Waiting(self._loop)
+        self._waiting = Waiting(self._loop, self.counts)
         self._reading: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -134,7 +135,7 @@ class ReplicaReader:
         if replica is None:
             return await self._of_primary(allowed, numbers, now, Source.NO_REPLICA)
         found = await self._of_replica(replica, allowed, numbers, now)
-        self.counts[Source.REPLICA] += len(found)
+        self.counts.sources[Source.REPLICA] += len(found)
         left = {account: one for account, one in allowed.items() if account not in found}
         if left:
             source = Source.OLD if numbers else Source.NO_REPLICA
@@ -165,7 +166,7 @@ class ReplicaReader:
         if due:
             numbers = numbers | await self._numbers(self._primary, due, now)
         found = self._standings(permitted, numbers, due)
-        self.counts[source] += len(found)
+        self.counts.sources[source] += len(found)
         return found
 
     def _standings(
