@@ -46,18 +46,20 @@ class Spread:
 
 
 class ReadCounts:
-    """Joined reads: how many requests each served, how long it took, and the errors of those that failed.
+    """Joined reads: how many requests each served, how long it took, and the errors of those that failed; how many
+    requests were turned away because too many waited, or for too long.
 
     Where there are replicas, also how many accounts were read where: see `replicas.reader.Source`.
     """
 
-    __slots__ = ("failures", "seconds", "sizes", "sources")
+    __slots__ = ("failures", "seconds", "sizes", "sources", "turned_away")
 
     def __init__(self) -> None:
         self.sizes = Spread()
         self.seconds = Spread()
         self.failures: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()
+        self.turned_away = 0
 
 
 class BookCounts:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from alikassa import clock
-from alikassa.errors import DatabaseMissingError, DatabaseVersionError
+from alikassa.errors import DatabaseMissingError, DatabaseUnavailableError, DatabaseVersionError
 from alikassa.ledger.address import Address
 from alikassa.ledger.failures import translated
 from alikassa.ledger.ids import LANES
@@ -31,6 +31,9 @@ __all__ = ["Database"]
 
 #: How long a statement waits for another's lock before the database counts as not available, in seconds.
 BUSY_SECONDS = 5.0
+
+#: Connections of one program that are open at once for questions and small changes. Others wait, as long as for a lock.
+MOST_CONNECTIONS = 15
 
 #: How long one statement of the writer's may take. A server that vanished says nothing, and the system would wait for
 #: it for a quarter of an hour; whoever waits to be booked is told then, and a standby can be asked.
@@ -48,6 +51,7 @@ class Database:
         self._engine = engine
         self._writer_engine = _writer_engine(address, engine)
         self._writers: list[Writer] = []
+        self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
 
     @classmethod
     def attach(cls, url: str) -> Self:
@@ -89,7 +93,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements see one state of the database. Writes nothing."""
-        async with translated(self.address), self._engine.connect() as connection:
+        async with self._slot(), translated(self.address), self._engine.connect() as connection:
             if self.is_postgresql:
                 await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
@@ -100,10 +104,23 @@ class Database:
 
         On SQLite it holds the one write lock from its start, so that what it reads cannot change under it.
         """
-        async with translated(self.address), self._engine.connect() as connection:
+        async with self._slot(), translated(self.address), self._engine.connect() as connection:
             await connection.execution_options(write=True)
             async with connection.begin():
                 yield connection
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """One of the connections that may be open at once: on SQLite each is a thread."""
+        try:
+            async with asyncio.timeout(BUSY_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailableError(f"Too many questions wait for the database at {self.address}.") from None
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def writer(self) -> Writer:
         """A connection that is kept, for whoever writes one transaction after another. Ended with the database."""
@@ -220,7 +237,12 @@ def _engine(address: Address) -> AsyncEngine:
     if address.sqlite_file is None:
         # The driver reads the URL itself, here and in the reader, so that one URL means the same to both.
         return create_async_engine(
-            "postgresql+asyncpg://", async_creator=address.connect, pool_pre_ping=True, hide_parameters=True
+            "postgresql+asyncpg://",
+            async_creator=address.connect,
+            pool_size=5,
+            max_overflow=MOST_CONNECTIONS - 5,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
     engine = create_async_engine(
         address.url.set(drivername="sqlite+aiosqlite"),

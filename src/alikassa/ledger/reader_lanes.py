@@ -88,6 +88,8 @@ class LaneReader:
             joined = self._waiting[lane].take()
             if self._waiting[lane]:
                 self._lanes.append(lane)
+            if not joined:
+                continue
             try:
                 await self._answer(lane, joined)
             except DRIVER_ERRORS as error:

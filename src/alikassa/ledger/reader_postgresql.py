@@ -104,6 +104,8 @@ class PostgresqlReader:
         try:
             while self._waiting:
                 joined = self._waiting.take()
+                if not joined:
+                    continue
                 try:
                     joined.give(await self._find(joined.accounts))
                 except DRIVER_ERRORS as error:

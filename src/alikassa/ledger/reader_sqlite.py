@@ -63,6 +63,8 @@ class SqliteReader:
     def _read(self) -> None:
         while self._waiting:
             joined = self._waiting.take()
+            if not joined:
+                continue
             try:
                 joined.give(self._find(joined.accounts))
             except sqlite3.Error as error:

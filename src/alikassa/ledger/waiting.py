@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from alikassa.errors import DatabaseUnavailableError
 from alikassa.ledger.counts import name_of
 from alikassa.ledger.ids import LANES
 from alikassa.ledger.reader import MOST_JOINED
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from alikassa.ledger.counts import ReadCounts
     from alikassa.ledger.reader import Standing
 
-__all__ = ["LANE_OF_ENDING", "Joined", "Waiting"]
+__all__ = ["LANE_OF_ENDING", "MOST_SECONDS", "MOST_WAITING", "Joined", "Waiting"]
+
+#: How many may wait for a read, and how long the first of them may have waited when another one comes. Whoever comes
+#: past either is told at once: while the database is slow, waiting would only make everybody late.
+MOST_WAITING = 8192
+MOST_SECONDS = 1.0
+
+# An account, who waits for it, and since when by the monotonic clock.
+Waiter = tuple[str, "asyncio.Future[Standing | None]", float]
 
 #: The lane of an account by the last two digits of its uuid's text: as `lane_of`, without reading the rest.
 LANE_OF_ENDING = {f"{byte:02x}": byte % LANES for byte in range(256)}
@@ -27,16 +36,19 @@ class Joined:
 
     __slots__ = ("_begun", "_counts", "_waiters", "accounts")
 
-    def __init__(self, waiters: list[tuple[str, asyncio.Future[Standing | None]]], counts: ReadCounts) -> None:
+    def __init__(self, waiters: list[Waiter], counts: ReadCounts, now: float) -> None:
         self._waiters = waiters
         self._counts = counts
-        self._begun = time.monotonic()
-        self.accounts = list(dict.fromkeys([account for account, _ in waiters]))
+        self._begun = now
+        self.accounts = list(dict.fromkeys([account for account, _, _ in waiters]))
+
+    def __bool__(self) -> bool:
+        return bool(self._waiters)
 
     def give(self, found: Mapping[str, Standing]) -> None:
         """Everybody their account, None where there is no such."""
         self._count()
-        for account, future in self._waiters:
+        for account, future, _ in self._waiters:
             if not future.done():
                 future.set_result(found.get(account))
 
@@ -44,7 +56,7 @@ class Joined:
         """Everybody this error."""
         self._count()
         self._counts.failures[name_of(error)] += 1
-        for _, future in self._waiters:
+        for _, future, _ in self._waiters:
             if not future.done():
                 future.set_exception(error)
 
@@ -54,29 +66,48 @@ class Joined:
 
     def cancel(self) -> None:
         """The read will not take place."""
-        for _, future in self._waiters:
+        for _, future, _ in self._waiters:
             future.cancel()
 
 
 class Waiting:
-    """Who the next reads are for; the reads are counted."""
+    """Who the next reads are for, the first that came first; the reads are counted."""
 
     __slots__ = ("_counts", "_loop", "_waiters")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, counts: ReadCounts) -> None:
         self._loop = loop
         self._counts = counts
-        self._waiters: list[tuple[str, asyncio.Future[Standing | None]]] = []
+        self._waiters: list[Waiter] = []
 
     def __bool__(self) -> bool:
         return bool(self._waiters)
 
     def add(self, account: str) -> asyncio.Future[Standing | None]:
+        """The future has a DatabaseUnavailableError at once when there is no more room."""
         future: asyncio.Future[Standing | None] = self._loop.create_future()
-        self._waiters.append((account, future))
+        now = time.monotonic()
+        waiters = self._waiters
+        if waiters and (len(waiters) >= MOST_WAITING or now - waiters[0][2] > MOST_SECONDS):
+            self._turn_away(future)
+        else:
+            waiters.append((account, future, now))
         return future
 
     def take(self) -> Joined:
-        """The first of them, at most `MOST_JOINED`."""
-        taken, self._waiters = self._waiters[:MOST_JOINED], self._waiters[MOST_JOINED:]
-        return Joined(taken, self._counts)
+        """The first of them, at most `MOST_JOINED`. Those who have waited too long are told, and not among them."""
+        now = time.monotonic()
+        late = 0
+        for _, future, at in self._waiters:
+            if now - at <= MOST_SECONDS:
+                break
+            late += 1
+            if not future.done():
+                self._turn_away(future)
+        end = late + MOST_JOINED
+        taken, self._waiters = self._waiters[late:end], self._waiters[end:]
+        return Joined(taken, self._counts, now)
+
+    def _turn_away(self, future: asyncio.Future[Standing | None]) -> None:
+        self._counts.turned_away += 1
+        future.set_exception(DatabaseUnavailableError("Too many requests wait for the database."))

@@ -30,6 +30,8 @@ __all__ = ["find_address", "public_url_of", "serve"]
 
 #: The operator's API, and nothing beside it.
 OPERATOR = "alikassa.server.operator.application:application"
+# Of each worker: a crowd that only connects takes no more than memory, and past it everybody waits to be let in.
+_MOST_CONNECTIONS = 16_384
 _LONGEST_URL = 200
 # It is put into commands that people copy: nothing that a shell would take for its own.
 _PUBLIC_URL = re.compile(
@@ -60,6 +62,7 @@ def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
         port,
         interface=Interfaces.RSGI,
         workers=settings.workers,
+        connections=_MOST_CONNECTIONS,
         tls=tls,
     )
     configure_logging()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 from granian.constants import HTTPModes, Interfaces, RuntimeModes, SSLProtocols
@@ -18,13 +19,25 @@ __all__ = ["url_of", "web_server"]
 
 # A request's headers altogether, in bytes; past it the answer is 431. The least that the HTTP library takes.
 _LONGEST_HEADERS = 8192
-_MOST_CONNECTIONS = 1024
+# Those that have connected and are not accepted yet. The system may allow fewer (net.core.somaxconn).
+_BACKLOG = 4096
+# Files beside connections: the database's, the logs', the libraries'.
+_OTHER_FILES = 256
 
 
 def web_server(
-    settings: Settings, target: str, address: str, port: int, *, interface: Interfaces, workers: int, tls: bool
+    settings: Settings,
+    target: str,
+    address: str,
+    port: int,
+    *,
+    interface: Interfaces,
+    workers: int,
+    connections: int,
+    tls: bool,
 ) -> MPServer:
-    """A server for the application that is called `target`; hand its loader to `serve`."""
+    """A server for the application that is called `target`; hand its loader to `serve`. `connections` of each worker
+    are accepted at most, as many as it may have files."""
     return MPServer(
         target,
         address=address,
@@ -39,8 +52,8 @@ def web_server(
             header_read_timeout=round(settings.header_seconds * 1000), max_buffer_size=_LONGEST_HEADERS
         ),
         websockets=False,
-        backlog=_MOST_CONNECTIONS * 2,
-        backpressure=_MOST_CONNECTIONS,
+        backlog=_BACKLOG,
+        backpressure=max(min(connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES), 1),
         log_level=LogLevels.warning,
         log_dictconfig=web_server_logging(),
         ssl_cert=settings.tls_cert if tls else None,

@@ -111,6 +111,8 @@ class ReplicaReader:
         try:
             while self._waiting:
                 joined = self._waiting.take()
+                if not joined:
+                    continue
                 try:
                     joined.give(await self._find(joined.accounts))
                 except Exception as error:  # a DatabaseError, or a defect: whoever waits must be told all the same

@@ -13,6 +13,7 @@ from litestar.response import Response
 from alikassa.errors import DatabaseError
 from alikassa.server.log import configure_logging
 from alikassa.server.operator import entries, policies, questions, registering, verifying
+from alikassa.server.operator.bounds import Bounds
 from alikassa.server.operator.desk import Desk, open_desk
 from alikassa.server.operator.document import document_routes
 from alikassa.server.operator.manners import Manners
@@ -78,7 +79,7 @@ def application(
         logging_config=None,
         state=State({}, deep_copy=False),
     )
-    return Manners(app)
+    return Manners(Bounds(app, settings.body_seconds))
 
 
 def _refuse(request: HTTP, error: Exception) -> Response[bytes]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from granian.constants import Interfaces
 
 from alikassa.server.log import configure_logging
+from alikassa.server.operator.bounds import MOST_UNDER_WAY
 from alikassa.server.operator.log import OperatorLog
 from alikassa.server.operator.proxied import Proxied
 from alikassa.server.web import url_of, web_server
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from alikassa.server.settings import Settings
 
 __all__ = ["OperatorProcess"]
+
+# Twice as many as may be under way: who comes past that is told so, instead of waiting for a connection.
+_MOST_CONNECTIONS = 2 * MOST_UNDER_WAY
 
 
 class OperatorProcess:
@@ -84,6 +88,7 @@ def _run(settings: Settings, address: str, port: int, target: str) -> None:
         interface=Interfaces.ASGI,
         # One: it has the one writer of the books.
         workers=1,
+        connections=_MOST_CONNECTIONS,
         tls=_with_tls(settings, address),
     )
     server.on_shutdown(OperatorLog().stopped)

@@ -1,0 +1,74 @@
+"""The operator's side is bounded too: requests under way, and the time that a body may take."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from alikassa.server.operator.bounds import Bounds
+from operator_server import API, operator_served
+
+if TYPE_CHECKING:
+    from litestar.types import Message, Receive, Scope, Send
+
+
+def test_a_body_that_stalls_is_refused_in_time(tmp_path: Path) -> None:
+    """408 in the one shape, and the connection is closed; others are answered meanwhile and after."""
+    with operator_served(tmp_path, f"sqlite:///{tmp_path / 'books.db'}", "--body-seconds", "1") as served:
+        where = urlsplit(served.url)
+        with socket.create_connection((where.hostname or "", where.port or 0), timeout=10) as connection:
+            start = time.monotonic()
+            connection.sendall(
+                f"POST {API}/merchants HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+                f"Authorization: Bearer {served.operator.write_token}\r\nContent-Length: 30\r\n\r\n"
+                '{"name":'.encode()
+            )
+            assert served.operator.get("/merchants").status == 200
+            received = b""
+            while data := connection.recv(65536):
+                received += data
+            assert 0.9 < time.monotonic() - start < 5
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert json.loads(body)["error"]["type"] == "TooLate"
+        assert served.operator.get("/merchants").json["merchants"] == []
+
+
+@pytest.mark.anyio
+async def test_past_the_bound_a_request_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While as many as may be are under way, the next is told 503 and when to come back; then there is room again."""
+    monkeypatch.setattr("alikassa.server.operator.bounds.MOST_UNDER_WAY", 2)
+    go_on = asyncio.Event()
+
+    async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    bounds = Bounds(slow, 1)
+
+    async def ask() -> list[Any]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await bounds({"type": "http"}, None, send)  # type: ignore[arg-type]
+        return sent
+
+    under_way = [asyncio.create_task(ask()) for _ in range(2)]
+    await asyncio.sleep(0)
+    start, body = await ask()
+    assert start["status"] == 503
+    assert (b"retry-after", b"1") in start["headers"]
+    assert json.loads(body["body"])["error"]["type"] == "Overloaded"
+    go_on.set()
+    assert [(await one)[0]["status"] for one in under_way] == [200, 200]
+    assert (await ask())[0]["status"] == 200
