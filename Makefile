@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-whole test-browser test-long check reference catalogue try bench ci lock release-check clean
+.PHONY: setup demo test test-whole test-browser test-long check reference catalogue try bench bench-check ci lock release-check clean
 
 setup: $(STAMP)
 
@@ -70,8 +70,13 @@ reference: setup
 catalogue: setup
 	@$(BIN)/python tools/catalogue.py
 
+# Measures everything and writes bench/RESULTS.md and bench/results.json.
 bench: setup
 	@$(BIN)/python bench/run.py
+
+# Measures again, and fails when a ratio is more than 15 % worse than the committed one.
+bench-check: setup
+	@$(BIN)/python bench/check.py
 
 ci:
 	@bash .ci/run

@@ -36,7 +36,7 @@ def measure_help(folder: Path, *, runs: int) -> Section:
     ours, bare = (Row(name, found) for name, found in samples.items())
     ours.comparisons = (ours.over(bare, _TARGET),)
     progress(f"  {runs} runs each: {ours.median:.0f} ms and {bare.median:.0f} ms")
-    return Section("alikassa --help, milliseconds", (ours, bare))
+    return Section("alikassa --help, milliseconds", (ours, bare), lower_is_better=True)
 
 
 def _run(root: Path, folder: Path) -> tuple[float, str]:

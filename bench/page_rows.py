@@ -61,7 +61,7 @@ def measure_pages(folder: Path, *, runs: int) -> Section:
         long.comparisons = (limit, Comparison(long.median / short.median, f"{few.entries:,} entries"))
         rows += [short, long]
         progress(f"  {long.name:<60} {long.median:>8,.1f} ms")
-    return Section("Pages of the cabinet about one account, milliseconds (SQLite)", tuple(rows))
+    return Section("Pages of the cabinet about one account, milliseconds (SQLite)", tuple(rows), lower_is_better=True)
 
 
 async def _prepare(url: str) -> list[_Account]:

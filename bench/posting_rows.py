@@ -68,7 +68,11 @@ def measure_postings(folder: Path, stores: Stores, *, rounds: int, seconds: int)
                     waits.setdefault(f"alikassa, {engine}, {part}", []).append(found[column])
     return (
         Section("Payments/s, 256 waiting in process or 2 x 500 over HTTP", _compare(rates)),
-        Section("One payment of 32 that wait, ms", tuple(Row(name, found) for name, found in waits.items())),
+        Section(
+            "One payment of 32 that wait, ms",
+            tuple(Row(name, found) for name, found in waits.items()),
+            lower_is_better=True,
+        ),
     )
 
 

@@ -67,7 +67,7 @@ async def _measure(folder: Path, many: int, runs: int) -> Section:
         row.comparisons = (limit, Comparison(row.median / few.median, f"{_FEW:,} entries"))
         rows += [few, row]
         progress(f"  {row.name:<60} {row.median:>8,.1f} ms")
-    return Section("Questions about one account, milliseconds (SQLite)", tuple(rows))
+    return Section("Questions about one account, milliseconds (SQLite)", tuple(rows), lower_is_better=True)
 
 
 def _questions(database: Database, account: Account) -> dict[str, Callable[[], Awaitable[object]]]:

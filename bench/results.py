@@ -60,7 +60,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of one unit, under a heading."""
+    """Rows of one unit, under a heading. With `lower_is_better`, so it is with their ratios."""
 
     heading: str
     rows: tuple[Row, ...]
+    lower_is_better: bool = False

@@ -16,12 +16,13 @@ from help_rows import measure_help
 from load import Load
 from page_rows import measure_pages
 from posting_rows import measure_postings
-from processes import progress
+from processes import BENCH, progress
 from question_rows import measure_questions
 from report import print_report
 from server_rows import measure_servers
 from start_rows import measure_starts
 from workload import Held, make_shops, write_requests
+from written import write_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +103,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure alikassa beside its yardsticks and print one table.")
     parser.add_argument("--quick", action="store_true", help="one round of 1 s: does it run? The numbers mean nothing.")
     parser.add_argument("--only", choices=_PARTS, help="one part of the table")
+    parser.add_argument(
+        "--output", type=Path, default=BENCH, help="folder of RESULTS.md and results.json, of a run that is whole"
+    )
     options = parser.parse_args()
     # Ended from outside, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -114,6 +118,8 @@ def main() -> None:
     print_report(sections, facts)
     if options.quick:
         progress("--quick: only whether it runs; the numbers mean nothing.")
+    if not options.only and (not options.quick or options.output != BENCH):
+        write_results(options.output, sections, facts)
 
 
 if __name__ == "__main__":

@@ -44,13 +44,13 @@ def measure_starts(options: Options, balance: str, *, runs: int) -> Iterator[Sec
         {name: [sys.executable, "-c", code] for name, code in _IMPORTS.items()}, runs, expected=""
     )
     ours.comparisons = (ours.over(parts, _TARGET), ours.over(nothing))
-    yield Section("Importing, milliseconds", (ours, parts, nothing))
+    yield Section("Importing, milliseconds", (ours, parts, nothing), lower_is_better=True)
     command = [sys.executable, "-m", "alikassa", "balance", "--output", "json", "--base-url", options.base_url]
     command += ["--account", options.account, "--keys", options.keys, "--ca-bundle", options.ca]
     page = [sys.executable, str(BENCH / "page_client.py"), *options.arguments, "--once"]
     once, page_once = _alternate({_ONCE: command, _PAGE_ONCE: page}, runs, expected=balance)
     once.comparisons = (once.over(page_once, _TARGET),)
-    yield Section("One balance from a new process, milliseconds (HTTPS)", (once, page_once))
+    yield Section("One balance from a new process, milliseconds (HTTPS)", (once, page_once), lower_is_better=True)
 
 
 def _alternate(commands: dict[str, list[str]], runs: int, *, expected: str) -> list[Row]:

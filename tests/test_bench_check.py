@@ -1,0 +1,75 @@
+"""Ratios that have become worse are found, in either direction, and what a run leaves behind can be read again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from results import Row, Section, Target
+from written import Results, read_results, write_results
+
+CHECK = Path(__file__).parent.parent / "bench" / "check.py"
+
+
+def write(folder: Path, rate: float, wait: float) -> Path:
+    """A run in which ours has `rate` times and `wait` times the yardstick's."""
+    sections = []
+    for heading, ratio, below in (("Requests/s", rate, False), ("Waits, ms", wait, True)):
+        ours, bare = Row("ours", [ratio * 90, ratio * 100, ratio * 110]), Row("bare", [100])
+        ours.comparisons = (ours.over(bare, Target(0.5, below=below)),)
+        sections.append(Section(heading, (ours, bare), lower_is_better=below))
+    write_results(folder, sections, {"Load": "none"})
+    return folder / "results.json"
+
+
+def check(committed: Path, found: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(CHECK), "--committed", str(committed), "--results", str(found)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("rate", "wait", "complaint"),
+    [
+        (0.86, 1.0, ""),
+        (1.0, 1.14, ""),
+        (1.5, 0.5, ""),
+        (0.84, 1.0, "Requests/s: ours, beside bare: was 1.000, is 0.840, 16% worse\n"),
+        (1.0, 1.16, "Waits, ms: ours, beside bare: was 1.000, is 1.160, 16% worse\n"),
+    ],
+)
+def test_more_than_fifteen_percent_worse_fails(tmp_path: Path, rate: float, wait: float, complaint: str) -> None:
+    """16 % fail and 14 % do not: of a rate when it falls, of a wait when it grows."""
+    done = check(write(tmp_path / "committed", 1, 1), write(tmp_path / "found", rate, wait))
+    assert (done.returncode, done.stdout) == (1 if complaint else 0, complaint), done.stderr
+
+
+def test_a_missing_row_fails(tmp_path: Path) -> None:
+    """What is no longer measured is not taken for good."""
+    committed = write(tmp_path / "committed", 1, 1)
+    found = read_results(write(tmp_path / "found", 1, 1))
+    fewer = msgspec.structs.replace(found, rows=found.rows[2:])
+    (tmp_path / "fewer.json").write_bytes(msgspec.json.encode(fewer))
+    done = check(committed, tmp_path / "fewer.json")
+    assert (done.returncode, done.stdout) == (1, "Requests/s: ours, beside bare: was 1.000, and is missing\n")
+
+
+def test_nothing_to_compare_with_is_said(tmp_path: Path) -> None:
+    """Before the first run there is no result, and that is no success."""
+    done = check(tmp_path / "none.json", tmp_path / "none.json")
+    assert done.returncode == 1
+    assert "`make bench` writes it" in done.stderr
+
+
+def test_the_page_and_the_file_tell_the_same(tmp_path: Path) -> None:
+    """Machine, versions, revision and date; each row with its spread, ratio, target, and whether that is met."""
+    found: Results = read_results(write(tmp_path, 2, 2))
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| ours | 200 | 180 - 220 | 2.00 x bare | >= 0.5 | yes |" in page
+    assert "| ours | 200 | 180 - 220 | 2.00 x bare | &lt; 0.5 | **no** |" in page
+    for fact in ("Machine", "System", "Revision", "Python", "Packages", "Load"):
+        assert f"- **{fact}**: {found.facts[fact]}\n" in page
+    assert f"- **Made**: {found.made}\n" in page
+    assert found.find("Waits", "ours").median == 200
