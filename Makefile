@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-whole test-browser test-long check reference catalogue try bench bench-check ci lock release-check clean
+.PHONY: setup demo test test-whole test-browser test-long fuzz check reference catalogue try bench bench-check ci lock release-check clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,12 @@ test-browser: setup
 # crowds of slow ones, and what the clock tells a stranger.
 test-long: setup
 	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_standby.py tests/test_books_stateful.py tests/long
+
+# Random inputs, guided by what of the code they reach, for the parsers of what comes from outside: FUZZ_SECONDS (60) each.
+# FUZZ="sign body" names some. Python 3.11 to 3.13 on Linux.
+fuzz: setup
+	@test -d $(VENV)/fuzz/atheris || $(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/fuzz --require-hashes -r tests/fuzz/requirements.txt
+	@PYTHONPATH=tests:$(VENV)/fuzz nice -n 10 $(BIN)/python -m fuzz.run
 
 check: setup
 	$(BIN)/ruff check .

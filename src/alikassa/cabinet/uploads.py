@@ -12,14 +12,21 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from alikassa.cabinet.texts import mark
 from alikassa.errors import CertificateError
-from alikassa.protocol.certificates import EXPONENT, LARGEST_BITS, SMALLEST_BITS, PublicKey, load_public_key
+from alikassa.protocol.certificates import (
+    EXPONENT,
+    LARGEST_BITS,
+    SMALLEST_BITS,
+    UNREADABLE,
+    PublicKey,
+    load_certificate,
+    load_public_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,8 +211,8 @@ def _is_private(data: bytes) -> bool:
         return True
     try:
         serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
-    except TypeError:
-        # It wants a passphrase.
+    except (TypeError, InternalError):
+        # It wants a passphrase; it is one of the wrong length.
         return True
     except (ValueError, UnsupportedAlgorithm):
         return False
@@ -216,7 +223,7 @@ def _diagnosis(data: bytes, at: datetime) -> Problem:
     """Why `load_public_key` refused it."""
     try:
         if b"BEGIN CERTIFICATE-----" in data:
-            certificate = x509.load_pem_x509_certificate(data)
+            certificate = load_certificate(data)
             if at > certificate.not_valid_after_utc:
                 return Problem(Wrong.EXPIRED, at=certificate.not_valid_after_utc)
             if at < certificate.not_valid_before_utc:
@@ -224,7 +231,7 @@ def _diagnosis(data: bytes, at: datetime) -> Problem:
             key: object = certificate.public_key()
         else:
             key = serialization.load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return Problem(Wrong.UNREADABLE)
     if not isinstance(key, RSAPublicKey):
         return Problem(Wrong.NOT_RSA)

@@ -171,7 +171,7 @@ def _candidates(passphrase: bytes | None) -> dict[str, bytes | None]:
 
 def _open(content: bytes, candidates: dict[str, bytes | None]) -> tuple[PrivateKeyTypes | None, str]:
     """The key, and the name of the candidate that opened it; without a key, whether its cipher is the reason."""
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     reason = ""
@@ -180,6 +180,8 @@ def _open(content: bytes, candidates: dict[str, bytes | None]) -> tuple[PrivateK
             return serialization.load_pem_private_key(content, candidate, unsafe_skip_rsa_key_validation=True), how
         except UnsupportedAlgorithm:
             reason = _CIPHER
+        except InternalError:
+            pass  # `damaged` says it
         except (ValueError, TypeError) as error:
             # The library has no class of its own for a cipher that it does not know.
             reason = _CIPHER if "unknown" in str(error).lower() else reason
@@ -229,12 +231,13 @@ def _public(archive: Archive, key: PrivateKeyTypes, payment: Archive | None) -> 
     form = look_at(content).form
     if form not in (Form.PUBLIC, Form.PUBLIC_PKCS1):
         return [*same, Finding(Level.WARNING, "key.public_certificate", {"form": form.value})]
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    from alikassa.protocol.certificates import UNREADABLE
 
     try:
         found = _fingerprint(load_pem_public_key(content))
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return [*same, Finding(Level.WARNING, "key.public_certificate", {"form": Form.UNKNOWN.value})]
     if found == own:
         return [*same, Finding(Level.OK, "key.public_belongs")]

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = [
     "LARGEST_BITS",
     "SMALLEST_BITS",
+    "UNREADABLE",
     "PublicKey",
     "generate_private_key",
+    "load_certificate",
     "load_private_key",
     "load_public_key",
     "load_public_key_der",
@@ -36,6 +38,9 @@ __all__ = [
 SMALLEST_BITS = 2048
 LARGEST_BITS = 8192
 EXPONENT = 65537
+#: What the library makes of a file that holds no key, or half of one. InternalError: of an Ed25519 key, or one of its
+#: kin, that has the wrong length.
+UNREADABLE = (ValueError, UnsupportedAlgorithm, InternalError)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def _open_private_key(pem: bytes, passphrase: bytes | None) -> rsa.RSAPrivateKey
         try:
             # Its own check of the numbers takes 40 ms; `_check_private` finds a damaged key in 1 ms.
             key = serialization.load_pem_private_key(pem, candidate, unsafe_skip_rsa_key_validation=True)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except (*UNREADABLE, TypeError):
             continue
         return _check_private(key)
     if encrypted:
@@ -117,20 +122,28 @@ def load_public_key(pem: bytes, *, at: datetime | None = None) -> PublicKey:
         )
     try:
         if b"BEGIN CERTIFICATE-----" in pem:
-            # Seldom asked for, and a third of what this module takes to load.
-            from cryptography import x509
-
-            certificate = x509.load_pem_x509_certificate(pem)
+            certificate = load_certificate(pem)
             _check_validity(certificate, at or now())
             key: object = certificate.public_key()
         else:
             key = serialization.load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise CertificateError(
             "The public key cannot be read.",
             remedy="It is a PEM file that starts with -----BEGIN PUBLIC KEY-----.",
         ) from error
     return _check_public(key)
+
+
+def load_certificate(pem: bytes) -> x509.Certificate:
+    """The X.509 certificate in `pem`, whoever issued it and whenever it is valid. Raises what `UNREADABLE` lists."""
+    # Seldom asked for, and a third of what this module takes to load.
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
 
 
 def load_public_key_der(der: bytes) -> rsa.RSAPublicKey:
@@ -160,8 +173,10 @@ def _check_public(key: object) -> PublicKey:
         )
     exponent = key.public_numbers().e
     if exponent != EXPONENT:
+        # It may have as many digits as the key.
+        shown = str(exponent) if exponent < 2**64 else f"of {exponent.bit_length()} bits"
         raise CertificateError(
-            f"The RSA key has the public exponent {exponent}; only {EXPONENT} is accepted.",
+            f"The RSA key has the public exponent {shown}; only {EXPONENT} is accepted.",
             remedy="Make one with: alikassa keygen DIR",
         )
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

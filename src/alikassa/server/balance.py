@@ -311,7 +311,7 @@ def _malformed(accounts: list[str], signs: list[str], types: list[str]) -> dict[
     if text:
         errors["sign"] = [text]
     text = _once("Content-Type", types, JSON)
-    if not text and types[0].partition(";")[0].strip().lower() != JSON:
+    if not text and types[0].partition(";")[0].strip(" \t").lower() != JSON:
         text = f"The Content-Type header is not {JSON}. Send Content-Type: {JSON}."
     if text:
         errors["content_type"] = [text]

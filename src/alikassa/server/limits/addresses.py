@@ -22,7 +22,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip())
     except ValueError as error:
         raise ConfigurationError(
-            f"A trusted proxy is no address: {error}.",
+            f"A trusted proxy is no address: {str(error)[:200]}.",
             remedy="Give --trusted-proxy addresses or networks without ports: 127.0.0.1 or 10.0.0.0/24,::1.",
         ) from None
 
