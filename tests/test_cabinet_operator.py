@@ -283,3 +283,31 @@ def test_books_that_do_not_balance_are_said_to(told: Told) -> None:
     assert "The books do not balance." in text
     assert "in USDT sum to" in text
     assert "Worked out at" not in shown(told, "/cabinet/trial-balance")
+
+
+def test_an_account_may_take_only_requests_that_are_good_once(told: Told) -> None:
+    """Switched on its page by its owner and by an operator; a viewer sees it, another merchant's owner does not."""
+    path = f"/cabinet/accounts/{FIRST}"
+    viewer, stranger = told.cabinet.visitor("viewer"), told.cabinet.visitor("stranger")
+    for who, given, said in (
+        (told.operator, "yes", "Only requests that are good once"),
+        (told.cabinet.visitor("owner"), "no", "Any request with a good signature"),
+    ):
+        answer = who.post(f"{path}/fresh", {"required": given})
+        assert answer.status_code == 303
+        after = who.get(answer.headers["location"]).text
+        assert "Changed, from the next request on." in after
+        assert f'action="{path}/fresh"' in after
+        assert said in text_of(after)
+        seen = viewer.get(path).text
+        assert said in text_of(seen)
+        assert "/fresh" not in seen
+        assert asyncio.run(_requires_fresh(told.cabinet.database)) is (given == "yes")
+    assert viewer.post(f"{path}/fresh", {"required": "yes"}).status_code == 403
+    assert stranger.post(f"{path}/fresh", {"required": "yes"}).status_code == 404
+    assert asyncio.run(_requires_fresh(told.cabinet.database)) is False
+
+
+async def _requires_fresh(database: str) -> bool:
+    async with await Database.open(database) as opened:
+        return (await Registry(opened).account(FIRST)).requires_fresh

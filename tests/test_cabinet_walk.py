@@ -75,6 +75,7 @@ EXPECTED = {
     "GET /programs/{name:str}": "303 200 200 200 200",
     "GET /requests": "303 200 200 200 200",
     "GET /trial-balance": "303 403 403 403 200",
+    "POST /accounts/{account:uuid}/fresh": "303 403 - 404 -",
     "POST /keys/add": "303 403 - - 403",
     "POST /keys/make": "303 403 - - 403",
     "POST /keys/{certificate:uuid}/revoke": "303 403 - 404 403",

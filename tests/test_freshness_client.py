@@ -228,6 +228,8 @@ def test_the_commands_require_it_and_ask_so(sqlite_shop: Shop, serve: Callable[.
     ask = ("balance", "--account", PAGE_ACCOUNT, "--keys", sqlite_shop.payout, "--base-url", server.url)
     assert printed("account", "fresh", PAGE_ACCOUNT, "--require", *at)["requires_fresh"] is True
     assert [one["requires_fresh"] for one in printed("account", "list", *at)] == [True]
+    table = call("account", "list", *at).stdout
+    assert ("requires_fresh" in table, "True" in table) == (True, True)
     refused = call(*ask)
     assert (refused.returncode, "--fresh" in refused.stderr) == (4, True)
     assert "93.84000000" in call(*ask, "--fresh").stdout

@@ -164,6 +164,22 @@ def test_accounts_in_pages(request: pytest.FixtureRequest, engine: str) -> None:
         assert sorted(found) == sorted([*opened, wanted])
 
 
+def test_an_account_may_take_only_requests_that_are_good_once(operator: Operator) -> None:
+    """Switched on and off; said of the account wherever it is told, by an entry too."""
+    merchant = operator.done("/merchants", {"name": "Shop"})["id"]
+    opened = operator.done("/accounts", {"merchant": merchant, "currency": "RUB"})
+    assert opened["requires_fresh"] is False
+    path = f"/accounts/{opened['id']}"
+    for required in (True, False):
+        assert operator.done(f"{path}/fresh", {"required": required})["requires_fresh"] is required
+        assert operator.get(path).json["requires_fresh"] is required
+        (listed,) = operator.get(f"/accounts?merchant={merchant}").json["accounts"]
+        assert listed["requires_fresh"] is required
+        payment = operator.done(f"{path}/payment", {"amount": "5", "reference": f"p-{required}"})
+        assert payment["account"]["requires_fresh"] is required
+    assert operator.post(f"{path}/fresh", {}).status == 400
+
+
 def test_certificates(operator: Operator, archives: Callable[[str], Path]) -> None:
     """Registered, listed, switched, revoked; what comes back is of the public key alone."""
     merchant = operator.done("/merchants", {"name": "Shop"})["id"]

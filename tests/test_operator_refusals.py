@@ -205,6 +205,7 @@ def test_certificates_that_cannot_be_used(operator: Operator) -> None:
     check(operator.post(f"/merchants/{NOBODY}/certificates", body), 400, "InvalidCertificate")
     check(operator.post(f"/certificates/{NOBODY}/revoke", {}), 404, "NotFound")
     check(operator.post(f"/certificates/{NOBODY}/sha1", {"allowed": True}), 404, "NotFound")
+    check(operator.post(f"/accounts/{NOBODY}/fresh", {"required": True}), 404, "NotFound")
     check(operator.post("/accounts", {"merchant": NOBODY, "currency": "rub"}), 400, "InvalidInput")
     check(operator.post("/accounts", {"merchant": NOBODY, "currency": "RUB"}), 404, "NotFound")
 

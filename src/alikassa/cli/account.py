@@ -81,7 +81,7 @@ def list_(
 
     found = on_database(database, lambda opened: find_accounts(opened, owner))
     print_records(
-        [_setting_record(one) if as_json else account_record(one) for one in found],
+        [_setting_record(one) for one in found],
         as_json=as_json,
         empty="No accounts yet. Open one with: alikassa account open --merchant ID --currency RUB",
         right=[bucket.value for bucket in BucketChoice],

@@ -11,16 +11,18 @@ import msgspec
 
 from alikassa.cabinet.charts import sparkline
 from alikassa.cabinet.formats import zone_of
-from alikassa.cabinet.routing import page
+from alikassa.cabinet.routing import OPERATORS, OWNERS, form, page, text_of
 from alikassa.ledger.questions.accounts import find_accounts
 from alikassa.ledger.questions.daily import daily_balances_of
 from alikassa.ledger.questions.explain import explain
 from alikassa.ledger.questions.policies import find_policies
 from alikassa.ledger.questions.schedule import schedule
+from alikassa.ledger.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from litestar.datastructures import FormMultiDict
     from litestar.response import Response
 
     from alikassa.cabinet.visits import Visit
@@ -35,6 +37,8 @@ _ITEMS, _DAYS = 12, 31
 #: A payout that waits for longer is pointed out.
 _OLD = timedelta(days=3)
 _CHART_DAYS = (30, 90, 365)
+#: Whoever answers for the account's programs, and whoever answers for the server.
+_MAY_REQUIRE_FRESH = OWNERS | OPERATORS
 
 
 @page("/accounts")
@@ -79,7 +83,17 @@ async def _account(visit: Visit) -> Response[Any]:
         policy=next((one.policy for one in versions if one.version == account.policy), None),
         days=chosen_days(visit),
         old=_OLD,
+        may_require_fresh=visit.user.role in _MAY_REQUIRE_FRESH,
     )
+
+
+@form("/accounts/{account:uuid}/fresh", _MAY_REQUIRE_FRESH)
+async def _require_fresh(visit: Visit, values: FormMultiDict) -> Response[Any]:
+    account = await visit.account(id_of(visit))
+    required = text_of(values, "required", 3) == "yes"
+    await Registry(visit.office.desk.database).require_fresh(account.id, required=required)
+    visit.office.log.info("fresh switched", user=str(visit.user.id), account=str(account.id), required=required)
+    return visit.go(f"/cabinet/accounts/{account.id}?done=fresh-{'on' if required else 'off'}#fresh")
 
 
 def _bars(days: Sequence[ScheduleDay]) -> list[tuple[int, int]]:
@@ -107,4 +121,4 @@ def _uuid_or_none(text: str) -> uuid.UUID | None:
         return None
 
 
-ROUTES = [_accounts, _account]
+ROUTES = [_accounts, _account, _require_fresh]

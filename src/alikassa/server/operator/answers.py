@@ -63,7 +63,8 @@ class EntryAnswer(msgspec.Struct, frozen=True, gc=False):
 class AccountAnswer(msgspec.Struct, frozen=True, gc=False):
     """An account and its four numbers: what is due by now is in `balance`. `policy` is the version in force, 0: none.
 
-    `sequence` is its last entry's. `closed_until`: nothing is booked with effect before it.
+    `sequence` is its last entry's. `closed_until`: nothing is booked with effect before it. `requires_fresh`: it takes
+    only signed requests that are good once.
     """
 
     id: uuid.UUID
@@ -78,6 +79,7 @@ class AccountAnswer(msgspec.Struct, frozen=True, gc=False):
     sequence: int
     opened_at: Moment
     closed_until: Moment | None
+    requires_fresh: bool
 
 
 class BookedAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -122,6 +124,7 @@ def account_answer(account: Account, numbers: tuple[str, str, str, str] | None =
         sequence=account.sequence,
         opened_at=account.opened_at,
         closed_until=account.closed_until,
+        requires_fresh=account.requires_fresh,
     )
 
 

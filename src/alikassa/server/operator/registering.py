@@ -205,6 +205,12 @@ class AccountBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: uuid.UUID | None = None
 
 
+class FreshBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`required`: only with account, timestamp and nonce in the signed body; else any signed request is taken."""
+
+    required: bool
+
+
 class AccountPage(msgspec.Struct, frozen=True):
     """`cursor` is null on the last page."""
 
@@ -226,6 +232,22 @@ async def open_account(asked: Asked[AccountBody]) -> Reply:
         asked.once,
         lambda registry: registry.open_account(body.merchant, body.currency, body.id),
         lambda account: answer(account_answer(account), 201),
+    )
+
+
+@doing(
+    "/accounts/{account:uuid}/fresh",
+    FreshBody,
+    {200: AccountAnswer},
+    "Say whether an account takes only requests that are good once.",
+    refusals=_NOT_THERE,
+)
+async def require_fresh(asked: Asked[FreshBody]) -> Reply:
+    return await register(
+        asked.desk,
+        asked.once,
+        lambda registry: registry.require_fresh(asked.id("account"), required=asked.body.required),
+        lambda account: answer(account_answer(account)),
     )
 
 
@@ -262,5 +284,5 @@ async def one_account(question: Question[NoQuery]) -> Answer:
 ROUTES = (
     *(add_merchant, list_merchants, one_merchant),
     *(add_certificate, list_certificates, revoke_certificate, allow_sha1),
-    *(open_account, list_accounts, one_account),
+    *(open_account, require_fresh, list_accounts, one_account),
 )
