@@ -386,3 +386,22 @@ def test_a_new_sqlite_file_is_for_its_owner(sqlite_url: str) -> None:
 def test_the_database_itself_keeps_buckets_from_falling_below_zero(shop: Shop, bucket: str) -> None:
     """A last line behind the rules: no program writes a negative hold, reserve or pending sum."""
     refused(shop.database, f"UPDATE accounts SET {bucket} = '-0.00000001'")
+
+
+@pytest.mark.anyio
+async def test_a_sqlite_file_that_is_gone_does_not_come_back_empty(tmp_path: Path) -> None:
+    """Whoever reads or writes meanwhile is told, leaves its place free, and finds it again there; its folder may have
+    any name."""
+    file = tmp_path / "a #?% б" / "books.db"
+    file.parent.mkdir()
+    url = sa.URL.create("sqlite", database=str(file)).render_as_string()
+    async with await Database.open(url, create=True) as database:
+        away = file.rename(tmp_path / "away.db")
+        with pytest.raises(DatabaseMissingError, match="cannot be opened"):
+            await database.revision()
+        with pytest.raises(DatabaseMissingError, match="cannot be opened"):
+            async with database.write():
+                pass
+        assert not list(file.parent.iterdir())
+        away.rename(file)
+        assert await database.revision() == REVISION

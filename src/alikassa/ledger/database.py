@@ -26,6 +26,7 @@ from alikassa.ledger.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
+    from pathlib import Path
 
 __all__ = ["Database"]
 
@@ -245,7 +246,7 @@ def _engine(address: Address) -> AsyncEngine:
             hide_parameters=True,
         )
     engine = create_async_engine(
-        address.url.set(drivername="sqlite+aiosqlite"),
+        _existing(address.url, address.sqlite_file),
         connect_args={"timeout": BUSY_SECONDS},
         poolclass=NullPool,
         hide_parameters=True,
@@ -266,6 +267,12 @@ def _engine(address: Address) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _existing(url: sa.URL, file: Path) -> sa.URL:
+    """mode=rw: a file that is gone must not come back empty. Whoever may make one has made it by now."""
+    uri = {"mode": "rw", "uri": "true"}
+    return url.set(drivername="sqlite+aiosqlite", database=file.absolute().as_uri()).update_query_dict(uri)
 
 
 def _revision(connection: sa.Connection) -> str | None:
