@@ -31,7 +31,7 @@ def test_a_value_is_below_the_power_of_two_that_it_is_counted_at() -> None:
     assert (numbers.total, numbers.count) == (144, 7)
     for one in (0.0, 0.0000009, 0.000001, 0.0000159, 0.000016, 1e6):
         seconds.add_seconds(one)
-    assert [seconds.buckets[k] for k in (0, 1, 4, 5, 31)] == [2, 1, 1, 1, 1]
+    assert [seconds.buckets[k] for k in (0, 1, 4, 5, 40)] == [2, 1, 1, 1, 1]
     assert seconds.count == 6
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WIDTH", "BookCounts", "ReadCounts", "Spread", "Told", "name_of", "told_of"]
 
-#: Powers of two that are told apart; the last stands for all above.
-WIDTH = 32
+#: Powers of two that are told apart: whatever is counted lies below the last, microseconds of many years too.
+WIDTH = 64
 
 #: What became of a command: its kind, and a word from a closed set.
 Told = tuple["Kind", str]
@@ -32,12 +32,12 @@ class Spread:
 
     def add(self, number: int) -> None:
         """A whole number, 1 or more."""
-        self.buckets[min((number - 1).bit_length(), WIDTH - 1)] += 1
+        self.buckets[(number - 1).bit_length()] += 1
         self.total += number
 
     def add_seconds(self, seconds: float) -> None:
         """A duration: its buckets are powers of two microseconds, its sum is in seconds."""
-        self.buckets[min(int(seconds * 1e6).bit_length(), WIDTH - 1)] += 1
+        self.buckets[int(seconds * 1e6).bit_length()] += 1
         self.total += seconds
 
     @property
@@ -60,6 +60,14 @@ class ReadCounts:
         self.failures: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()
         self.turned_away = 0
+
+    def served(self, requests: int, seconds: float) -> None:
+        """One read, for so many. As two `Spread.add`, in one call: at little load there is a read a request."""
+        sizes, times = self.sizes, self.seconds
+        sizes.buckets[(requests - 1).bit_length()] += 1
+        sizes.total += requests
+        times.buckets[int(seconds * 1e6).bit_length()] += 1
+        times.total += seconds
 
 
 class BookCounts:

@@ -47,22 +47,18 @@ class Joined:
 
     def give(self, found: Mapping[str, Standing]) -> None:
         """Everybody their account, None where there is no such."""
-        self._count()
+        self._counts.served(len(self._waiters), time.monotonic() - self._begun)
         for account, future, _ in self._waiters:
             if not future.done():
                 future.set_result(found.get(account))
 
     def fail(self, error: Exception) -> None:
         """Everybody this error."""
-        self._count()
+        self._counts.served(len(self._waiters), time.monotonic() - self._begun)
         self._counts.failures[name_of(error)] += 1
         for _, future, _ in self._waiters:
             if not future.done():
                 future.set_exception(error)
-
-    def _count(self) -> None:
-        self._counts.sizes.add(len(self._waiters))
-        self._counts.seconds.add_seconds(time.monotonic() - self._begun)
 
     def cancel(self) -> None:
         """The read will not take place."""

@@ -21,12 +21,14 @@ from alikassa.server.limits.addresses import Addresses, parse_networks
 from alikassa.server.limits.limiter import Limiter, counting
 from alikassa.server.limits.rules import Rules
 from alikassa.server.log import RequestLog, configure_logging
+from alikassa.server.metrics.leaving import LeavingTotals
+from alikassa.server.metrics.worker import WorkerTotals
 from alikassa.server.requests.recorder import Recorder
 from alikassa.server.requests.writer import RequestWriter
 from alikassa.server.verification import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import AsyncIterator, Callable, Generator
 
     from alikassa.ledger.reader import AccountReader
     from alikassa.server.settings import Settings
@@ -77,19 +79,24 @@ class Application:
         self._settings = settings
         self._log = RequestLog() if log is None else log
         addresses = Addresses(parse_networks(settings.trusted_proxy))
-        self._limiter = _limiter(settings, addresses, self._log)
+        self._recorder = Recorder(addresses)
+        self._counts = self._recorder.counts
+        #: Requests that have arrived and are not answered yet.
+        self.in_flight = 0
+        self._limiter = _limiter(settings, addresses, self._limits_uncounted)
         self._enters = self._limiter.enter if self._limiter is not None and self._limiter.charges_addresses else None
         # Filled by `serve_from`.
         self._database: Database
         self._endpoint: BalanceEndpoint
         self._freshness: Freshness
         self._reader: AccountReader
+        self._verifier: Verifier
         # The bodies that are under way, and until when they may be, oldest first.
         self._receiving: dict[Receiving, float] = {}
         self._watches: list[asyncio.Task[None]] = []
-        self._recorder = Recorder(addresses)
         # In a worker, where merchants will look at what was recorded.
         self._requests: RequestWriter | None = None
+        self._leaving: LeavingTotals | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         configure_logging()
@@ -105,6 +112,13 @@ class Application:
         self.serve_from(database, self._reader_of(database))
         self._requests = RequestWriter(database, self._recorder, self._log)
         self._requests.start()
+        if self._settings.metrics_folder is not None:
+            self._leaving = LeavingTotals(
+                self._settings.metrics_folder,
+                WorkerTotals(self, self._recorder, self._verifier, self._reader).gather,
+                self._log.metrics_failed,
+            )
+            self._leaving.start()
         self._watches.append(asyncio.get_running_loop().create_task(self._end_with_parent()))
 
     def _reader_of(self, database: Database) -> AccountReader:
@@ -122,8 +136,9 @@ class Application:
         self._database = database
         self._reader = reader
         self._freshness = Freshness(database)
+        self._verifier = Verifier()
         self._endpoint = BalanceEndpoint(
-            *(database, reader, Verifier(), self._log, self._settings.errors, self._recorder, self._freshness),
+            *(database, reader, self._verifier, self._log, self._settings.errors, self._recorder, self._freshness),
             self._limiter,
         )
         self._watches.append(asyncio.get_running_loop().create_task(self._end_stalled()))
@@ -135,11 +150,14 @@ class Application:
         await self._freshness.close()
         if self._requests is not None:
             await self._requests.close()
+        if self._leaving is not None:
+            await self._leaving.close()
         await self._reader.close()
         await self._database.close()
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         asked: Asked | None = None
+        self.in_flight += 1
         try:
             if scope.path != BALANCE_PATH or scope.method != "POST":
                 answer = await self._elsewhere(scope)
@@ -167,9 +185,12 @@ class Application:
         except _TooLateError:
             answer = _too_late(self._settings.body_seconds)
         except ProtocolClosed:
+            self._counts.gone += 1
             return  # whoever asked is gone
         except Exception:
             answer = self._failed(asked)
+        finally:
+            self.in_flight -= 1
         exchange.response_bytes(*answer)
 
     def _failed(self, asked: Asked | None) -> Answer:
@@ -220,6 +241,10 @@ class Application:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
+    def _limits_uncounted(self, error: Exception) -> None:
+        self._counts.limits_uncounted += 1
+        self._log.limits_uncounted(error)
+
     async def _ready(self) -> Answer:
         try:
             await self._reader.ping()
@@ -242,12 +267,12 @@ async def _gather(exchange: Exchange) -> bytes | None:
     return bytes(body)
 
 
-def _limiter(settings: Settings, addresses: Addresses, log: RequestLog) -> Limiter | None:
+def _limiter(settings: Settings, addresses: Addresses, uncounted: Callable[[Exception], None]) -> Limiter | None:
     """None when nothing is limited."""
     rules = settings.limits
     if rules == Rules():
         return None
-    return Limiter(rules, counting(settings.limit_store, log.limits_uncounted), addresses)
+    return Limiter(rules, counting(settings.limit_store, uncounted), addresses)
 
 
 def _too_large() -> Answer:

@@ -136,6 +136,10 @@ class RequestLog:
         """The primary is asked in its place: it is further behind than it may be, or away."""
         self._log.warning("replica not in use", replica=replica, why=why)
 
+    def metrics_failed(self, error: OSError) -> None:
+        """This process's counts are not seen by whoever scrapes, until they can be left again."""
+        self._log.warning("counts for the metrics were not left", problem=error.strerror or type(error).__name__)
+
     def failed(self) -> None:
         """An unexpected exception, with its traceback; call it where the exception is handled."""
         self._log.exception("unexpected error")

@@ -8,6 +8,7 @@ import re
 import resource
 import socket
 import ssl
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,7 @@ from alikassa.ledger.distribution.marker import is_spread
 from alikassa.server.application import Application
 from alikassa.server.limits.addresses import parse_networks
 from alikassa.server.log import RequestLog, configure_logging
+from alikassa.server.metrics.folder import new_folder
 from alikassa.server.web import url_of, web_server
 
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
     _raise_file_limit()
     address, port = find_address(settings.host, settings.port)
     settings = replace(settings, public_url=public_url_of(settings, address, port))
+    with new_folder() if settings.operator else nullcontext() as folder:
+        _serve(replace(settings, metrics_folder=folder), address, port, operator_target)
+
+
+def _serve(settings: Settings, address: str, port: int, operator_target: str) -> None:
     operator = _operator_beside(settings, port, operator_target) if settings.operator else None
     tls = settings.tls_cert is not None
     server = web_server(

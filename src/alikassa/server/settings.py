@@ -47,3 +47,5 @@ class Settings:
     sweep_seconds: float = 3.0
     #: Servers that follow the primary, which may be asked for the four numbers.
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
+    #: Where the processes leave their counts for the operator's metrics; None when nobody reads them.
+    metrics_folder: Path | None = None

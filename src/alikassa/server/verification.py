@@ -54,7 +54,7 @@ class Verified(NamedTuple):
 class Verifier:
     """Verifies, and remembers what it verified: the same body under the same key has the same signature.
 
-    `operations` counts the RSA operations made so far.
+    `operations` counts the RSA operations made so far, `verifications` the signatures they were made for.
     """
 
     def __init__(self) -> None:
@@ -63,6 +63,12 @@ class Verifier:
         self._known: dict[tuple[str, bytes], Verified] = {}
         self._known_before: dict[tuple[str, bytes], Verified] = {}
         self.operations = 0
+        self.verifications = 0
+
+    @property
+    def known(self) -> int:
+        """How many signatures are remembered."""
+        return len(self._known) + len(self._known_before)
 
     def look_up(self, sign: str, body: bytes) -> Verified | None:
         """What this very `Sign` over this very body was verified as before, if it was."""
@@ -87,6 +93,7 @@ class Verifier:
         """
         if not SMALLEST_BITS <= len(signature) * 8 <= LARGEST_BITS:
             return None
+        self.verifications += 1
         number = int.from_bytes(signature)
         for place in range(MOST_ACTIVE):
             certificate = certificates[place] if place < len(certificates) else None

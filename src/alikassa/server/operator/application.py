@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from alikassa.server.operator.bounds import Bounds
 from alikassa.server.operator.desk import Desk, open_desk
 from alikassa.server.operator.document import document_routes
 from alikassa.server.operator.manners import Manners
+from alikassa.server.operator.metrics import metrics
 from alikassa.server.operator.refusals import problem_of
 
 if TYPE_CHECKING:
@@ -47,10 +49,12 @@ def application(
     """The whole of it, to be run by one event loop, with what else is served there. It opens its desk when that
     starts. `refusals`: by the beginning of a path, who tells what the router itself refuses there."""
 
+    statuses: Counter[int] = Counter()
+
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         configure_logging()
-        async with open_desk(settings) as desk:
+        async with open_desk(settings, statuses) as desk:
             app.state["desk"] = desk
             yield
 
@@ -69,6 +73,7 @@ def application(
         route_handlers=[
             Router(PREFIX, route_handlers=handlers),
             _healthz,
+            metrics,
             *document_routes(PREFIX, handlers),
             *beside,
         ],
@@ -79,7 +84,7 @@ def application(
         logging_config=None,
         state=State({}, deep_copy=False),
     )
-    return Manners(Bounds(app, settings.body_seconds))
+    return Manners(Bounds(app, settings.body_seconds), statuses)
 
 
 def _refuse(request: HTTP, error: Exception) -> Response[bytes]:

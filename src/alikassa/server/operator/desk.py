@@ -14,13 +14,15 @@ from alikassa.ledger.books import Books
 from alikassa.ledger.database import Database
 from alikassa.ledger.reader import AccountReader, reader_for
 from alikassa.ledger.tokens import Tokens
+from alikassa.server.metrics.scrape import Scrape
 from alikassa.server.operator.access import Access
 from alikassa.server.operator.log import OperatorLog
+from alikassa.server.operator.metrics import ScrapeAccess
 from alikassa.server.operator.turns import Turns
 from alikassa.server.web import url_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from alikassa.server.settings import Settings
 
@@ -37,6 +39,9 @@ class Desk:
     reader: AccountReader
     access: Access
     log: OperatorLog
+    scrape: Scrape
+    #: Who may scrape, also while the database is away.
+    scrapers: ScrapeAccess
     #: Where merchants' programs reach the server.
     public_url: str = ""
     #: Requests under one Idempotency-Key take turns.
@@ -46,20 +51,25 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
-    """The desk, with its sweeper at work."""
+async def open_desk(settings: Settings, statuses: Mapping[int, int]) -> AsyncIterator[Desk]:
+    """The desk, with its sweeper at work. `statuses`: how many requests were answered with each."""
     # Unseen, as in the merchants' workers: if the database is away now, that is answered request by request.
     database = Database.attach(settings.database)
     log = OperatorLog()
+    books, reader = Books(database), reader_for(database)
+    access = Access(Tokens(database), log)
     desk = Desk(
         settings.database,
         database,
-        Books(database),
-        reader_for(database),
-        Access(Tokens(database), log),
+        books,
+        reader,
+        access,
         log,
+        Scrape(settings, database, books, reader, log.metrics_failed, statuses),
+        ScrapeAccess(access),
         settings.public_url or url_of(settings.host, settings.port, tls=settings.tls_cert is not None),
     )
+    desk.scrape.start()
     tasks = [asyncio.create_task(_sweep(desk, settings.sweep_seconds)), asyncio.create_task(_end_orphaned())]
     try:
         yield desk
@@ -68,6 +78,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await desk.access.close()
+        await desk.scrape.close()
         await desk.reader.close()
         await database.close()
 
@@ -78,8 +89,10 @@ async def _sweep(desk: Desk, seconds: float) -> None:
         try:
             swept = await desk.books.sweep()
         except Exception as error:  # a sweep must not end the process, nor a defect in it end the sweeping
+            desk.scrape.totals.sweep_failed()
             desk.log.sweep_failed(error)
         else:
+            desk.scrape.totals.swept(swept)
             if swept:
                 desk.log.swept(swept)
         await asyncio.sleep(seconds)

@@ -46,5 +46,8 @@ class OperatorLog:
     def swept(self, accounts: int) -> None:
         self._log.info("released what was due", accounts=accounts)
 
+    def metrics_failed(self, error: OSError) -> None:
+        self._log.warning("counts for the metrics were not left", problem=error.strerror or type(error).__name__)
+
     def sweep_failed(self, error: Exception) -> None:
         self._log.error("sweep failed", problem=str(error), kind=type(error).__name__)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, cast
 from litestar.enums import HttpMethod, ScopeType
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Manners"]
@@ -18,10 +20,11 @@ _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 class Manners:
     """Around the application: nothing is kept by a cache unless it says so itself, HEAD is GET without the body,
-    OPTIONS says what there is."""
+    OPTIONS says what there is. Counts the answers, by their status."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, statuses: Counter[int]) -> None:
         self._app = app
+        self._statuses = statuses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -43,6 +46,7 @@ class Manners:
                 if method == "OPTIONS" and message["status"] == 405:
                     message["status"] = 204
                     message["headers"] = [one for one in message["headers"] if not one[0].startswith(b"content-")]
+                self._statuses[message["status"]] += 1
             elif message["type"] == "http.response.body" and method in ("HEAD", "OPTIONS"):
                 message["body"] = b""
             await send(message)

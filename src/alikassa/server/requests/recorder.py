@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alikassa.clock import now
 from alikassa.server.freshness import MALFORMED_STAMPS
 from alikassa.server.limits.addresses import Addresses
+from alikassa.server.metrics.requests import RequestCounts
 from alikassa.server.refusals import Reason
 from alikassa.server.requests.kept import KeptRequest, Outcome, malformed
 
@@ -81,11 +82,12 @@ class Recorder:
     """One worker's requests since they were last taken.
 
     `counted` are the accounts whose answered requests are only counted from now on, so that the quick path needs
-    no more than to look there.
+    no more than to look there. `counts` are of all requests since the worker began, and know no account.
     """
 
     def __init__(self, addresses: Addresses | None = None) -> None:
         self._addresses = addresses or Addresses(())
+        self.counts = RequestCounts()
         self.counted: dict[str, Tally] = {}
         self._tallies: dict[Key, Tally] = {}
         self._strangers = 0
@@ -99,6 +101,7 @@ class Recorder:
 
     def ok(self, ended: Ended, verified: Verified) -> None:
         """Answered with the balance."""
+        self.counts.ended(Outcome.OK, "", ended.begun)
         self._use(verified)
         key = Key(ended.account, Outcome.OK, verified=True)
         if self._add(key, ended, 200, "", verified) is None and key in self._tallies:
@@ -109,12 +112,15 @@ class Recorder:
         """Refused for what these fields are in themselves; with `verified` it was signed all the same."""
         if verified is not None:
             self._use(verified)
-        self._add(Key(ended.account, Outcome.MALFORMED, verified is not None), ended, 400, malformed(fields), verified)
+        reason = malformed(fields)
+        self.counts.ended(Outcome.MALFORMED, reason, ended.begun)
+        self._add(Key(ended.account, Outcome.MALFORMED, verified is not None), ended, 400, reason, verified)
 
     def stale(self, ended: Ended, refusal: Refusal, verified: Verified) -> None:
         """Signed well, and not taken all the same: what it is to be good once for is missing, wrong or spent."""
         self._use(verified)
         outcome = Outcome.MALFORMED if refusal.reason in MALFORMED_STAMPS else Outcome.REFUSED
+        self.counts.ended(outcome, refusal.reason.value, ended.begun)
         key = Key(ended.account, outcome, verified=True)
         self._add(key, ended, refusal.answer.status, refusal.reason.value, verified)
 
@@ -124,6 +130,7 @@ class Recorder:
         A `stranger` named no account that there is: all of these are counted together. To be told after the answer,
         since what is done here differs, and the difference must not show in its time.
         """
+        self.counts.refused(ended.begun)
         key = Key("" if stranger else ended.account, Outcome.REFUSED, verified=False)
         kept = self._add(key, ended, 400, Reason.UNKNOWN_ACCOUNT.value if stranger else "")
         if kept is not None:
@@ -132,6 +139,7 @@ class Recorder:
 
     def ended(self, ended: Ended, outcome: Outcome, status: int, reason: str = "") -> None:
         """Any other, before its signature was looked at."""
+        self.counts.ended(outcome, reason, ended.begun)
         self._add(Key(ended.account, outcome, verified=False), ended, status, reason)
 
     def _add(

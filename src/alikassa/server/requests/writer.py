@@ -131,5 +131,6 @@ class RequestWriter:
     def _tell(self, *, now: bool = False) -> None:
         if self._recorder.lost and (now or time.monotonic() - self._told >= _TELL_SECONDS):
             self._log.requests_lost(self._recorder.lost, self._problem)
+            self._recorder.counts.lost += self._recorder.lost
             self._recorder.lost = 0
             self._told = time.monotonic()
