@@ -1,5 +1,5 @@
 -- wrk's script: cycles through prebuilt signed requests, and prints what it counted as one line of JSON.
--- Its argument is a file of lines "account<TAB>Sign".
+-- Its arguments are a file of lines "account<TAB>Sign", and the body that was signed.
 
 local requests = {}
 local count = 0
@@ -13,7 +13,7 @@ function init(args)
       ["Content-Type"] = "application/json",
       ["Account"] = account,
       ["Sign"] = sign,
-    }, "{}")
+    }, args[2])
   end
 end
 

@@ -45,11 +45,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a constant answer.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--read-body", action="store_true")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--header-seconds", type=float, default=Settings.header_seconds)
     options = parser.parse_args()
     application = HelloAfterBody if options.read_body else Hello
     with tempfile.TemporaryDirectory(prefix="alikassa-bench-bare-") as folder:
         # `serve` makes its books ready before it starts; nothing reads them here.
-        settings = Settings(database=f"sqlite:///{Path(folder) / 'unused.db'}", port=options.port, operator=False)
+        settings = Settings(
+            database=f"sqlite:///{Path(folder) / 'unused.db'}",
+            port=options.port,
+            operator=False,
+            workers=options.workers,
+            header_seconds=options.header_seconds,
+        )
         with mock.patch.object(our_serve, "Application", application):
             our_serve.serve(settings)
 

@@ -38,8 +38,8 @@ class Measured:
 class Load:
     """The load generator of this run."""
 
-    def __init__(self, requests: Path) -> None:
-        self._requests = requests
+    def __init__(self, requests: Path, body: bytes) -> None:
+        self._requests, self._body = requests, body.decode()
         self._wrk = shutil.which("wrk")
 
     @property
@@ -64,10 +64,11 @@ class Load:
         url = f"http://127.0.0.1:{port}/v1/account/balance"
         if self._wrk is None:
             command = [sys.executable, str(BENCH / "load_generator.py"), "--port", str(port)]
-            command += ["--connections", str(CONNECTIONS), "--seconds", str(seconds), str(self._requests)]
+            command += ["--connections", str(CONNECTIONS), "--seconds", str(seconds)]
+            command += ["--body", self._body, str(self._requests)]
         else:
             command = [self._wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s"]
-            command += ["-s", str(BENCH / "balance.lua"), url, "--", str(self._requests)]
+            command += ["-s", str(BENCH / "balance.lua"), url, "--", str(self._requests), self._body]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + 60, check=False, env=clean_environment()
         )

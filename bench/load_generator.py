@@ -17,18 +17,19 @@ import uvloop
 
 __all__ = ["main"]
 
-_BODY = b"{}"
+_BODY = "{}"
 
 
-def build_requests(file: Path, port: int) -> list[bytes]:
+def build_requests(file: Path, port: int, body: str = _BODY) -> list[bytes]:
+    """A request for each line of account, tab, `Sign`."""
     requests = []
     for line in file.read_text().splitlines():
         account, sign = line.split("\t")
         head = (
             f"POST /v1/account/balance HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-            f"Account: {account}\r\nSign: {sign}\r\nContent-Length: {len(_BODY)}\r\n\r\n"
+            f"Account: {account}\r\nSign: {sign}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
         )
-        requests.append(head.encode() + _BODY)
+        requests.append(head.encode())
     return requests
 
 
@@ -99,7 +100,7 @@ def _content_length(head: bytes) -> int:
 
 async def load(options: argparse.Namespace) -> dict[str, float]:
     start = time.perf_counter()
-    run = Run(build_requests(options.requests, options.port), start + options.seconds)
+    run = Run(build_requests(options.requests, options.port, options.body), start + options.seconds)
     loop = asyncio.get_running_loop()
     made = [
         await loop.create_connection(lambda: Connection(run), "127.0.0.1", options.port)
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--body", default=_BODY, help="what was signed")
     parser.add_argument("requests", type=Path, help="lines of account, tab, Sign")
     print(json.dumps(uvloop.run(load(parser.parse_args()))))
 

@@ -51,14 +51,14 @@ def serve_command(database: str, port: int, *options: str, operator_port: int | 
 
 
 @contextmanager
-def running(name: str, command: list[str], port: int, log: Path) -> Iterator[None]:
-    """The server that `command` starts, from when it takes connections."""
+def running(name: str, command: list[str], port: int, log: Path) -> Iterator[int]:
+    """The server that `command` starts, from when it takes connections: its process id."""
     with log.open("wb") as file:
         # A session of its own: Ctrl-C reaches us alone, and what it leaves behind can be ended as one group.
         process = subprocess.Popen(command, stdout=file, stderr=file, env=clean_environment(), start_new_session=True)
     try:
         _wait(name, process, port, log)
-        yield
+        yield process.pid
     finally:
         _stop(process)
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import open_loop
 from client_rows import ACCOUNTS, measure_clients, serving_over_https
+from crowd_rows import measure_crowd
 from engines import fill_sqlite, grow_large, make_due, postgresql, prepare_stores, release_all
 from help_rows import measure_help
 from load import Load
@@ -21,19 +23,23 @@ from question_rows import measure_questions
 from report import print_report
 from server_rows import measure_servers
 from start_rows import measure_starts
-from workload import Held, make_shops, write_requests
+from steady_rows import measure_rates
+from worker_rows import measure_workers
+from workload import BODY, LONG_BODY, Held, make_shops, write_requests
 from written import write_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from engines import Stores
     from results import Section
+    from workload import Shop
 
 __all__ = ["main"]
 
 #: Payments a second while balances are asked for: each makes every reader read afresh.
 _BOOKED_MEANWHILE = 100
-_PARTS = ("server", "postings", "questions", "client", "help")
+_PARTS = ("server", "load", "postings", "questions", "client", "help")
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,15 @@ class Plan:
     seconds: int = 3
     help_runs: int = 15
     entries: int = 10**6
+    crowd: int = 10_000
 
 
-_QUICK = Plan(rounds=1, seconds=1, help_runs=3, entries=10**4)
+_QUICK = Plan(rounds=1, seconds=1, help_runs=3, entries=10**4, crowd=500)
 
 
 def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, str]) -> Iterator[Section]:
     """The sections, as they are found. Adds to `facts` what the run was made with."""
-    if "server" in parts or "postings" in parts:
+    if {"server", "load", "postings"} & set(parts):
         yield from _measure_books(parts, plan, folder, facts)
     if "questions" in parts:
         progress(f"Questions: filling books with {plan.entries:,} entries (a minute and a half) ...")
@@ -77,7 +84,7 @@ def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict
     shops = make_shops()
     requests = folder / "requests.tsv"
     write_requests(requests, shops)
-    load = Load(requests)
+    load = Load(requests, BODY)
     measured = {"rounds": plan.rounds, "seconds": plan.seconds}
     with postgresql(folder / "postgresql") as url:
         stores, facts["PostgreSQL"] = prepare_stores(folder, url, shops)
@@ -86,6 +93,10 @@ def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict
             facts["Servers"] = "one worker each; alikassa as `alikassa serve` starts it, without the operator's side"
             progress(f"Balance requests: {load.name}")
             yield measure_servers(folder, stores, shops, load, held=Held.NOTHING, **measured)
+        if "load" in parts:
+            yield from _measure_load(plan, folder, stores, shops, facts)
+        if not {"server", "postings"} & set(parts):
+            return
         progress("Filling the books with 1,000,000 journal entries and 100,000 open lots (three minutes) ...")
         grow_large(stores)
         if "server" in parts:
@@ -97,6 +108,25 @@ def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict
         if "postings" in parts:
             progress("Payments")
             yield from measure_postings(folder, stores, **measured)
+
+
+def _measure_load(
+    plan: Plan, folder: Path, stores: Stores, shops: list[Shop], facts: dict[str, str]
+) -> Iterator[Section]:
+    """Other loads than a closed loop's most: fixed rates, two workers, a crowd that stays."""
+    requests, long_requests = folder / "requests.tsv", folder / "long-requests.tsv"
+    write_requests(long_requests, shops, long=True)
+    load, anew = Load(requests, BODY), Load(long_requests, LONG_BODY)
+    measured = {"rounds": plan.rounds, "seconds": plan.seconds}
+    if open_loop.compiler() is None:
+        progress("Fixed rates are left out: no C compiler for bench/open_loop.c")
+    else:
+        progress("Fixed rates")
+        yield measure_rates(folder, stores, load, requests, facts, **measured)
+    progress("One worker and two")
+    yield from measure_workers(folder, stores, load, anew, **measured)
+    progress(f"A crowd of {plan.crowd:,}")
+    yield measure_crowd(folder, stores, requests, crowd=plan.crowd, rounds=min(plan.rounds, 3))
 
 
 def main() -> None:

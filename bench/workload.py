@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from alikassa.protocol.archive import ArchiveFiles
 
-__all__ = ["BODY", "Held", "Shop", "Stand", "fill_books", "make_shops", "write_requests"]
+__all__ = ["BODY", "LONG_BODY", "Held", "Shop", "Stand", "fill_books", "make_shops", "write_requests"]
 
 MERCHANTS = 10
 ACCOUNTS_EACH = 100
 BODY = b"{}"
+#: Longer than what a server remembers: its signature is verified at each request.
+LONG_BODY = b'{"note":"%b"}' % (80 * b"x")
 
 
 class Held(Enum):
@@ -64,7 +66,9 @@ class Shop:
     name: str
     payout: ArchiveFiles
     payment: ArchiveFiles
+    #: Of the body, and of the long one.
     sign: str
+    long_sign: str
     stands: tuple[Stand, ...]
     #: The same in every database, so that one history fits all of them.
     merchant: uuid.UUID = field(default_factory=uuid7)
@@ -75,13 +79,14 @@ def make_shops(merchants: int = MERCHANTS, accounts_each: int = ACCOUNTS_EACH) -
     shops = []
     for number in range(merchants):
         payout = archive.generate()
-        signature = KeySigner(load_private_key(payout.private_pem, payout.passphrase)).sign(BODY)
+        signer = KeySigner(load_private_key(payout.private_pem, payout.passphrase))
         shops.append(
             Shop(
                 name=f"Shop {number}",
                 payout=payout,
                 payment=archive.generate(),
-                sign=base64.b64encode(signature).decode(),
+                sign=base64.b64encode(signer.sign(BODY)).decode(),
+                long_sign=base64.b64encode(signer.sign(LONG_BODY)).decode(),
                 stands=tuple(
                     Stand(uuid.uuid4(), f"{1000 + number * accounts_each + place}.84000000")
                     for place in range(accounts_each)
@@ -106,7 +111,8 @@ async def fill_books(url: str, shops: list[Shop]) -> None:
                 )
 
 
-def write_requests(file: Path, shops: list[Shop]) -> None:
+def write_requests(file: Path, shops: list[Shop], *, long: bool = False) -> None:
     """A line for each request: account, tab, `Sign`. What the load generator builds its requests from."""
     file.touch(mode=0o600)
-    file.write_text("".join(f"{stand.account}\t{shop.sign}\n" for shop in shops for stand in shop.stands))
+    signed = {shop.name: shop.long_sign if long else shop.sign for shop in shops}
+    file.write_text("".join(f"{stand.account}\t{signed[shop.name]}\n" for shop in shops for stand in shop.stands))

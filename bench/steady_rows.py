@@ -1,0 +1,98 @@
+"""What a balance takes at fixed rates, shares of what the same server answers at most: an open loop."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from statistics import median
+from typing import TYPE_CHECKING
+
+import open_loop
+from engines import ENGINES
+from open_loop import Step
+from processes import BENCH, free_port, progress, running, serve_command
+from results import Row, Section, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engines import Stores
+    from load import Load
+    from open_loop import Result
+
+__all__ = ["measure_rates"]
+
+_SHARES = (0.25, 0.5, 0.75, 0.9)
+#: At this share the bare server is asked as often.
+_COMPARED = 0.5
+_PARTS = {"half within": "p50_ms", "99% within": "p99_ms", "99.9% within": "p999_ms"}
+_TARGETS = {"99% within": Target(3, below=True)}
+#: The generator shares the processors: it takes about as many connections as wrk.
+_CONNECTIONS = 32
+
+
+def measure_rates(
+    folder: Path, stores: Stores, load: Load, requests: Path, facts: dict[str, str], *, rounds: int, seconds: int
+) -> Section:
+    """Milliseconds from when each request was due, drawn at random (Poisson). What is not answered with 200 is told in
+    `facts`, as are the rates."""
+    ports = {name: free_port() for name in (*ENGINES, "bare")}
+    commands = {engine: serve_command(stores.ours[engine], ports[engine]) for engine in ENGINES}
+    commands["bare"] = [sys.executable, str(BENCH / "bare_server.py"), "--port", str(ports["bare"])]
+    samples: dict[str, list[float]] = {}
+    amiss: list[str] = []
+    with ExitStack() as stack:
+        for name, command in commands.items():
+            stack.enter_context(running(name, command, ports[name], folder / f"rates-{name}.log"))
+            load.put_on(ports[name], min(seconds, 2))
+        most = {
+            engine: median(load.put_on(ports[engine], seconds).rate for _ in range(min(rounds, 3)))
+            for engine in ENGINES
+        }
+        facts["Fixed rates"] = ", ".join(f"{_percent(_COMPARED)} on {one} is {most[one] / 2:,.0f}/s" for one in ENGINES)
+        for number in range(rounds):
+            for engine in ENGINES:
+                for share in _SHARES:
+                    step = Step(most[engine] * share, seconds)
+                    name = f"alikassa, {engine}, {_percent(share)}"
+                    for who, port in ((name, ports[engine]), (_bare(engine), ports["bare"])):
+                        if who == name or share == _COMPARED:
+                            found = open_loop.run(port, requests, [step], connections=_CONNECTIONS, seed=number + 1)
+                            _keep(samples, who, found, amiss)
+    if amiss:
+        facts["Not all answered"] = "; ".join(amiss)
+    return Section(
+        "A balance at fixed rates, shares of the most, ms (open loop)", _compare(samples), lower_is_better=True
+    )
+
+
+def _keep(samples: dict[str, list[float]], who: str, found: Result, amiss: list[str]) -> None:
+    for part, field in _PARTS.items():
+        samples.setdefault(f"{who}, {part}", []).append(getattr(found.total.ok_latency, field))
+    progress(
+        f"  {who:<44} {found.total.arrivals / found.total.seconds:>8,.0f}/s  half within"
+        f" {found.total.ok_latency.p50_ms:.2f} ms, 99% within {found.total.ok_latency.p99_ms:.2f} ms"
+        f" (of that the generator's own lateness {found.lag.p99_ms:.2f} ms)"
+    )
+    if found.total.ok < found.total.arrivals:
+        amiss.append(f"{who}: {found.total.arrivals - found.total.ok:,} of {found.total.arrivals:,}")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
+
+
+def _bare(engine: str) -> str:
+    return f"bare hello, as often as {engine} at {_percent(_COMPARED)}"
+
+
+def _compare(samples: dict[str, list[float]]) -> tuple[Row, ...]:
+    rows = {name: Row(name, found) for name, found in samples.items()}
+    for engine in ENGINES:
+        for part in _PARTS:
+            if part == "99.9% within":
+                # A few dozen requests a round decide it: to be read, not to be compared.
+                continue
+            ours = rows[f"alikassa, {engine}, {_percent(_COMPARED)}, {part}"]
+            ours.comparisons = (ours.over(rows[f"{_bare(engine)}, {part}"], _TARGETS.get(part)),)
+    return tuple(rows.values())
