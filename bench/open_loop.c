@@ -90,7 +90,7 @@ static void count_answer(struct connection *one, int64_t now)
     struct counts *step = &counted[one->arrival.step];
     struct second *second = second_at(now);
     int64_t took = now - one->arrival.due;
-    if (one->status == 200) {
+    if (one->status / 100 == 2) {
         keep(&step->ok, took);
         keep(&this_second, took);
         second->ok++;

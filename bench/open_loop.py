@@ -56,7 +56,7 @@ class Latencies:
 class Counts:
     """What became of the arrivals of a step, wherever the step ended: each is counted once.
 
-    `ok` is 200, `limited` 429, `unavailable` 503. `broken` ones lost their connection, or what came back is no answer.
+    `ok` is 2xx, `limited` 429, `unavailable` 503. `broken` ones lost their connection, or what came back is no answer.
     `not_sent` ones waited for a connection as long as the timeout, or found too many waiting.
     """
 
@@ -75,7 +75,7 @@ class Counts:
 
     @property
     def rate(self) -> float:
-        """Answers of 200 a second."""
+        """Answers with success a second."""
         return self.ok / self.seconds
 
     @property
@@ -85,13 +85,13 @@ class Counts:
 
     @property
     def failed(self) -> int:
-        """Neither answered with 200 nor refused."""
+        """Neither answered with success nor refused."""
         return self.arrivals - self.ok - self.refused
 
 
 @dataclass(frozen=True)
 class Second:
-    """What came back within one second of the run. `p99_ms` is of the answers of 200."""
+    """What came back within one second of the run. `p99_ms` is of the answers with success."""
 
     ok: int
     refused: int

@@ -18,7 +18,7 @@ struct latencies {
 struct counts {
     double seconds;
     uint64_t arrivals, limited, unavailable, other, timeouts, connect_errors, broken, not_sent;
-    struct latencies ok, refused; /* 200; 429 and 503 */
+    struct latencies ok, refused; /* 2xx; 429 and 503 */
 };
 
 /* What came back within a second. */

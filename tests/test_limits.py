@@ -126,7 +126,6 @@ def test_a_stranger_uses_up_his_own_share_only() -> None:
 def test_a_store_that_is_away_ends_nothing() -> None:
     """Without its Redis a worker counts by itself, and says so once in a while."""
     lost: list[Exception] = []
-    pytest.importorskip("redis")
     store = counting("redis://127.0.0.1:1/0", lost.append)
     shares = Shares(parse("10/minute"), store, "address")
     assert [shares.take("one") for _ in range(20)].count(0) == 10

@@ -119,6 +119,6 @@ def counting(url: str, lost: Any) -> Any:
     except (StorageError, ValueError) as error:
         raise ConfigurationError(
             "The store of the limits cannot be used: the redis package is missing, or the URL is wrong.",
-            remedy="pip install redis, and write --limit-store redis://HOST:6379/0.",
+            remedy="pip install 'alikassa[redis]', and write --limit-store redis://HOST:6379/0.",
         ) from error
     return _Counted(SlidingWindowCounterRateLimiter(store), lost)
