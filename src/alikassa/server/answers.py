@@ -9,6 +9,8 @@ from alikassa.protocol.messages import INVALID, JSON, encode_errors
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from alikassa.server.correlation import Correlation
+
 __all__ = ["Answer", "invalid", "problem"]
 
 _HEADERS = [("content-type", JSON), ("cache-control", "no-store")]
@@ -24,6 +26,10 @@ class Answer(NamedTuple):
     @classmethod
     def ok(cls, body: bytes) -> Answer:
         return cls(200, _HEADERS, body)
+
+    def named(self, correlation: Correlation) -> Answer:
+        """The same, with the id that the log has of its request."""
+        return self._replace(headers=[*self.headers, correlation.header])
 
 
 def invalid(errors: Mapping[str, Sequence[str]]) -> Answer:

@@ -16,6 +16,7 @@ from alikassa.ledger.reader import reader_for
 from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.server.answers import Answer, problem
 from alikassa.server.balance import FRESH_SECONDS, Asked, BalanceEndpoint
+from alikassa.server.correlation import Correlation
 from alikassa.server.freshness import Freshness
 from alikassa.server.limits.addresses import Addresses, parse_networks
 from alikassa.server.limits.limiter import Limiter, counting
@@ -67,6 +68,9 @@ class Exchange(Protocol):
 
 class _TooLateError(Exception):
     """The body did not arrive in its time."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
 
 
 class Application:
@@ -160,13 +164,14 @@ class Application:
         self.in_flight += 1
         try:
             if scope.path != BALANCE_PATH or scope.method != "POST":
-                answer = await self._elsewhere(scope)
+                correlation = Correlation(scope.headers.get_all("traceparent"))
+                answer = (await self._elsewhere(scope, correlation)).named(correlation)
             elif (length := scope.headers.get("content-length")) is not None and int(length) > LONGEST_BODY:
-                self._endpoint.too_large(Asked(scope.headers, scope))
-                answer = _too_large()
+                self._endpoint.too_large(asked := Asked(scope.headers, scope))
+                answer = _too_large().named(asked.correlation)
             elif self._enters is not None and (wait := self._enters(entering := Asked(scope.headers, scope))):
                 # What it sends is not read: the next one comes over a new connection.
-                answer = self._endpoint.limited(entering, wait, headers=[_CLOSE])
+                answer = self._endpoint.limited(entering, wait, headers=[_CLOSE]).named(entering.correlation)
             else:
                 receiving = asyncio.ensure_future(_gather(exchange)) if length is None else exchange()
                 asked = self._endpoint.begin(scope.headers, scope)
@@ -179,25 +184,29 @@ class Application:
                 body = receiving.result() if receiving.done() else await self._body(receiving, asked)
                 if body is None:
                     self._endpoint.too_large(asked)
-                    answer = _too_large()
+                    answer = _too_large().named(asked.correlation)
                 else:
-                    answer = self._endpoint.at_once(asked, body) or await self._endpoint.answer(asked, body)
-        except _TooLateError:
-            answer = _too_late(self._settings.body_seconds)
+                    answer = self._endpoint.at_once(asked, body) or (await self._endpoint.answer(asked, body)).named(
+                        asked.correlation
+                    )
+        except _TooLateError as late:
+            answer = _too_late(self._settings.body_seconds).named(late.asked.correlation)
         except ProtocolClosed:
             self._counts.gone += 1
             return  # whoever asked is gone
         except Exception:
-            answer = self._failed(asked)
+            answer = self._failed(scope, asked)
         finally:
             self.in_flight -= 1
         exchange.response_bytes(*answer)
 
-    def _failed(self, asked: Asked | None) -> Answer:
-        self._log.failed()
+    def _failed(self, scope: Scope, asked: Asked | None) -> Answer:
+        correlation = Correlation(scope.headers.get_all("traceparent")) if asked is None else asked.correlation
+        self._log.failed(correlation)
         if asked is not None:
             self._endpoint.failed(asked)
-        return problem(500, "Something went wrong here.", remedy="Send the request again; we are told of it.")
+        answer = problem(500, "Something went wrong here.", remedy="Send the request again; we are told of it.")
+        return answer.named(correlation)
 
     async def _body(self, receiving: Receiving, asked: Asked) -> bytes | None:
         """The body that is under way, waited for at most `body_seconds`."""
@@ -208,17 +217,17 @@ class Application:
             if receiving in self._receiving:
                 raise
             self._endpoint.too_late(asked)
-            raise _TooLateError from None
+            raise _TooLateError(asked) from None
         finally:
             self._receiving.pop(receiving, None)
 
-    async def _elsewhere(self, scope: Scope) -> Answer:
+    async def _elsewhere(self, scope: Scope, correlation: Correlation) -> Answer:
         if scope.path == BALANCE_PATH:
             return _not_allowed("POST")
         if scope.path in ("/healthz", "/readyz"):
             if scope.method not in ("GET", "HEAD"):
                 return _not_allowed("GET, HEAD")
-            return Answer.ok(b'{"status":"ok"}') if scope.path == "/healthz" else await self._ready()
+            return Answer.ok(b'{"status":"ok"}') if scope.path == "/healthz" else await self._ready(correlation)
         return problem(404, "There is nothing here.", remedy=f"The balance is asked for at POST {BALANCE_PATH}.")
 
     async def _end_stalled(self) -> None:
@@ -245,11 +254,11 @@ class Application:
         self._counts.limits_uncounted += 1
         self._log.limits_uncounted(error)
 
-    async def _ready(self) -> Answer:
+    async def _ready(self, correlation: Correlation) -> Answer:
         try:
             await self._reader.ping()
         except DatabaseError as error:
-            self._log.database_failed(error)
+            self._log.database_failed(error, correlation)
             return problem(503, "Not ready.", remedy="The database does not answer.", headers=[("retry-after", "1")])
         return Answer.ok(b'{"status":"ready"}')
 

@@ -18,6 +18,7 @@ from alikassa.protocol.freshness import has_stamp
 from alikassa.protocol.messages import JSON, encode_balance
 from alikassa.protocol.signatures import decode_sign
 from alikassa.server.answers import Answer, invalid, problem
+from alikassa.server.correlation import Correlation
 from alikassa.server.freshness import Freshness
 from alikassa.server.refusals import UNIFORM, Cause, Reason, find_cause
 from alikassa.server.requests.kept import TOO_LARGE, TOO_LATE, Headers, Outcome
@@ -52,10 +53,10 @@ class Errors(StrEnum):
 class Asked:
     """A request whose headers have arrived. The account is being read while the body is on its way.
 
-    `scope` is what else the web server knows of it.
+    `scope` is what else the web server knows of it; `named` is what it is called in the log, once it is called that.
     """
 
-    __slots__ = ("account", "accounts", "begun", "headers", "reading", "scope", "sign", "signs", "types")
+    __slots__ = ("account", "accounts", "begun", "headers", "named", "reading", "scope", "sign", "signs", "types")
 
     def __init__(self, headers: Headers, scope: object = None) -> None:
         self.headers = headers
@@ -66,7 +67,15 @@ class Asked:
         self.account = _account(self.accounts[0]) if len(self.accounts) == 1 else ""
         self.sign = self.signs[0] if len(self.signs) == 1 else ""
         self.reading: asyncio.Future[Standing | None] | None = None
+        self.named: Correlation | None = None
         self.begun = time.monotonic()
+
+    @property
+    def correlation(self) -> Correlation:
+        found = self.named
+        if found is None:
+            found = self.named = Correlation(self.headers.get_all("traceparent"))
+        return found
 
     @property
     def is_fresh(self) -> bool:
@@ -145,12 +154,13 @@ class BalanceEndpoint:
 
     async def answer(self, asked: Asked, body: bytes) -> Answer:
         sign = asked.sign
+        about = asked.correlation
         known = self._verifier.look_up(sign, body)
         if known is None or not asked.account or asked.types != [JSON]:
             errors = _malformed(asked.accounts, asked.signs, asked.types)
             if errors:
                 asked.drop()
-                self._log.malformed(errors)
+                self._log.malformed(errors, about)
                 self._recorder.malformed(asked, errors)
                 return invalid(errors)
         try:
@@ -161,7 +171,7 @@ class BalanceEndpoint:
                     return found
                 known = found
         except DatabaseError as error:
-            self._log.database_failed(error)
+            self._log.database_failed(error, about)
             self._recorder.ended(asked, Outcome.UNAVAILABLE, 503)
             return problem(
                 503,
@@ -188,14 +198,14 @@ class BalanceEndpoint:
             return await self._refuse(asked, signature, body, stranger=standing is None)
         value, wrong = _json(body)
         if wrong:
-            self._log.malformed({"body": [wrong]})
+            self._log.malformed({"body": [wrong]}, asked.correlation)
             self._recorder.malformed(asked, ("body",), verified)
             return invalid({"body": [wrong]})
         stale = await self._freshness.check(
             value, asked.account, verified.certificate, required=standing.requires_fresh
         )
         if stale is not None:
-            self._log.stale(asked.account, stale.reason)
+            self._log.stale(asked.account, stale.reason, asked.correlation)
             self._recorder.stale(asked, stale, verified)
             return stale.answer
         # What is good once is not known the second time.
@@ -205,6 +215,7 @@ class BalanceEndpoint:
 
     def limited(self, asked: Asked, wait: float, headers: Sequence[tuple[str, str]] = ()) -> Answer:
         """One too many: 429, and in how many seconds to ask again."""
+        self._log.limited(wait, asked.correlation)
         self._recorder.ended(asked, Outcome.LIMITED, 429)
         return problem(
             429,
@@ -244,7 +255,7 @@ class BalanceEndpoint:
             asyncio.get_running_loop().call_soon(self._refused, asked, account, signature, body, stranger)
             return invalid(UNIFORM)
         found = await find_cause(self._database, account, signature, body)
-        self._log.refused(account, found)
+        self._log.refused(account, found, asked.correlation)
         self._counts.cause(found.reason.value)
         kept = self._recorder.refused(asked, stranger=found.reason is Reason.UNKNOWN_ACCOUNT)
         if kept is not None:
@@ -269,7 +280,7 @@ class BalanceEndpoint:
                 self._counts.cause(found.reason.value)
                 kept.explain(found.reason.value, found.certificate, found.digest)
 
-        self._log.refused_later(account, cause, tell)
+        self._log.refused_later(account, cause, tell, asked.correlation)
 
 
 async def _next_beat(begun: float) -> None:

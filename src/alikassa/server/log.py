@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
 from alikassa.errors import DatabaseError
+from alikassa.ledger.asking import ASKING, fields_of
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from alikassa.ledger.asking import Asker
     from alikassa.server.refusals import Cause
 
 __all__ = ["RequestLog", "configure_logging", "web_server_logging"]
@@ -22,6 +26,8 @@ __all__ = ["RequestLog", "configure_logging", "web_server_logging"]
 # Causes that wait to be worked out. When more are refused than can be looked up, some go without.
 _MOST_WAITING = 256
 _PAUSE_SECONDS = 0.02
+# Lines a second about requests that are too many; of the others is told how many there were.
+_MOST_LIMITED = 10
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -52,11 +58,32 @@ def web_server_logging() -> dict[str, Any]:
 
 
 def _common() -> list[Any]:
-    return [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_asking,
+    ]
+
+
+def _add_asking(_logger: object, _method: str, event: Any) -> Any:
+    """Whose work the current task does, unless the line says it itself."""
+    asking = ASKING.get()
+    if asking and "request_id" not in event:
+        event.update(fields_of(asking))
+    return event
 
 
 def _renderer() -> Any:
     return structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+
+
+class _Refused(NamedTuple):
+    """One whose cause is to be found."""
+
+    account: uuid.UUID
+    cause: Callable[[], Awaitable[Cause]]
+    tell: Callable[[Cause | None], None]
+    about: Asker
 
 
 class RequestLog:
@@ -67,31 +94,52 @@ class RequestLog:
 
     def __init__(self, logger: Any = None) -> None:
         self._log = structlog.get_logger("alikassa.server") if logger is None else logger
-        self._waiting: asyncio.Queue[tuple[uuid.UUID, Callable[[], Awaitable[Cause]], Callable[[Cause | None], None]]]
-        self._waiting = asyncio.Queue(_MOST_WAITING)
+        self._waiting: asyncio.Queue[_Refused] = asyncio.Queue(_MOST_WAITING)
         self._worker: asyncio.Task[None] | None = None
         self._dropped = 0
+        # Of this second: lines about limited requests, and how many had none.
+        self._limited_second = 0.0
+        self._limited = 0
+        self._limited_others = 0
 
-    def malformed(self, errors: Mapping[str, Sequence[str]]) -> None:
-        self._log.info("malformed request", fields=sorted(errors))
+    def malformed(self, errors: Mapping[str, Sequence[str]], about: Asker) -> None:
+        self._log.info("malformed request", fields=sorted(errors), **fields_of([about]))
 
-    def stale(self, account: str, reason: str) -> None:
+    def stale(self, account: str, reason: str, about: Asker) -> None:
         """Signed well, and not taken all the same: see `alikassa.server.freshness`."""
-        self._log.info("stale", reason=str(reason), account=account)
+        self._log.info("stale", reason=str(reason), account=account, **fields_of([about]))
 
-    def refused(self, account: uuid.UUID, cause: Cause) -> None:
+    def limited(self, wait: float, about: Asker) -> None:
+        """One too many, which may ask again in so many seconds. Telling of each would help whoever sends them."""
+        now = time.monotonic()
+        if now - self._limited_second >= 1:
+            self._limited_second, self._limited = now, 0
+        self._limited += 1
+        if self._limited > _MOST_LIMITED:
+            self._limited_others += 1
+            return
+        others, self._limited_others = self._limited_others, 0
+        self._log.info("limited", retry_after=math.ceil(wait), others=others, **fields_of([about]))
+
+    def refused(self, account: uuid.UUID, cause: Cause, about: Asker) -> None:
         certificate = str(cause.certificate) if cause.certificate else None
-        self._log.info("refused", reason=cause.reason.value, account=str(account), certificate=certificate)
+        self._log.info(
+            "refused", reason=cause.reason.value, account=str(account), certificate=certificate, **fields_of([about])
+        )
 
     def refused_later(
-        self, account: uuid.UUID, cause: Callable[[], Awaitable[Cause]], tell: Callable[[Cause | None], None]
+        self,
+        account: uuid.UUID,
+        cause: Callable[[], Awaitable[Cause]],
+        tell: Callable[[Cause | None], None],
+        about: Asker,
     ) -> None:
         """As `refused`, once the cause is known. `tell` is told it too, or None when it will not be found out."""
         if self._waiting.full():
             self.refused_without_cause()
             tell(None)
             return
-        self._waiting.put_nowait((account, cause, tell))
+        self._waiting.put_nowait(_Refused(account, cause, tell, about))
         if self._worker is None:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
@@ -101,15 +149,18 @@ class RequestLog:
 
     async def _work(self) -> None:
         while True:
-            account, cause, tell = await self._waiting.get()
+            account, cause, tell, about = await self._waiting.get()
+            # What is asked of the database now is asked for this one.
+            ASKING.set((about,))
             found = None
             try:
                 found = await cause()
-                self.refused(account, found)
+                self.refused(account, found, about)
             except DatabaseError as error:
                 self.database_failed(error)
             except Exception:  # this log must outlive any defect in what it is told
                 self.failed()
+            ASKING.set(())
             tell(found)
             # Working a cause out costs ten times an answer, and strangers ask for it without a key.
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -121,8 +172,8 @@ class RequestLog:
         """So many requests are missing from the log that merchants see; `problem` is the last that came of writing."""
         self._log.error("requests missing from the merchants' log", count=count, problem=problem)
 
-    def database_failed(self, error: DatabaseError) -> None:
-        self._log.error("database", problem=str(error), kind=type(error).__name__)
+    def database_failed(self, error: DatabaseError, about: Asker | None = None) -> None:
+        self._log.error("database", problem=str(error), kind=type(error).__name__, **_named(about))
 
     def limits_uncounted(self, error: Exception) -> None:
         """The store of the limits does not answer: this worker counts by itself for a while."""
@@ -140,9 +191,9 @@ class RequestLog:
         """This process's counts are not seen by whoever scrapes, until they can be left again."""
         self._log.warning("counts for the metrics were not left", problem=error.strerror or type(error).__name__)
 
-    def failed(self) -> None:
+    def failed(self, about: Asker | None = None) -> None:
         """An unexpected exception, with its traceback; call it where the exception is handled."""
-        self._log.exception("unexpected error")
+        self._log.exception("unexpected error", **_named(about))
 
     def serving(self, url: str, workers: int) -> None:
         self._log.info("serving", url=url, workers=workers)
@@ -154,3 +205,7 @@ class RequestLog:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
+
+
+def _named(about: Asker | None) -> dict[str, object]:
+    return {} if about is None else fields_of([about])

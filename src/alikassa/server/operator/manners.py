@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 from litestar.enums import HttpMethod, ScopeType
 
+from alikassa.ledger.asking import ASKING
+from alikassa.server.correlation import Correlation
+
 if TYPE_CHECKING:
     from collections import Counter
 
@@ -20,7 +23,7 @@ _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 class Manners:
     """Around the application: nothing is kept by a cache unless it says so itself, HEAD is GET without the body,
-    OPTIONS says what there is. Counts the answers, by their status."""
+    OPTIONS says what there is. Each has an id, as the lines of the log about it have, and is counted by its status."""
 
     def __init__(self, app: ASGIApp, statuses: Counter[int]) -> None:
         self._app = app
@@ -30,6 +33,13 @@ class Manners:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        correlation = Correlation(
+            [value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"]
+        )
+        # Each request is a task of its own, and so is what it leaves to be done after it.
+        ASKING.set((correlation,))
+        name, value = correlation.header
+        request_id = (name.encode(), value.encode())
         method = scope["method"]
         if method == "HEAD":
             scope["method"] = HttpMethod.GET
@@ -39,7 +49,7 @@ class Manners:
 
         async def polite(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*map(_with_head, message["headers"]), _NO_SNIFF]
+                headers = [*map(_with_head, message["headers"]), _NO_SNIFF, request_id]
                 if not any(name.lower() == b"cache-control" for name, _ in headers):
                     headers.append(_NO_STORE)
                 message["headers"] = headers

@@ -8,12 +8,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from alikassa.clock import now
+from alikassa.ledger.ids import ordered_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from alikassa.protocol.signatures import Digest
+    from alikassa.server.correlation import Correlation
     from alikassa.server.verification import Verified
 
 __all__ = ["MALFORMED", "NOBODY", "TOO_LARGE", "TOO_LATE", "Ended", "Headers", "KeptRequest", "Outcome", "malformed"]
@@ -48,12 +50,19 @@ class Headers(Protocol):
 
 
 class Ended(Protocol):
-    """A request that has been answered. `begun` by the monotonic clock; `scope` is the web server's, with `client`."""
+    """A request that has been answered. `begun` by the monotonic clock; `scope` is the web server's, with `client`.
+
+    `named` is its correlation if it has one yet, `correlation` gives it one.
+    """
 
     headers: Headers
     scope: object
     account: str
     begun: float
+    named: Correlation | None
+
+    @property
+    def correlation(self) -> Correlation: ...
 
 
 def malformed(fields: Iterable[str]) -> str:
@@ -70,7 +79,7 @@ class KeptRequest:
     """
 
     __slots__ = (
-        *("account", "address", "at", "certificate", "digest", "micros", "others", "outcome"),
+        *("account", "address", "at", "certificate", "digest", "known_id", "micros", "others", "outcome"),
         *("reason", "status", "user_agent", "verified", "waits_until"),
     )
 
@@ -85,6 +94,9 @@ class KeptRequest:
         verified: Verified | None,
     ) -> None:
         self.at: datetime = now()
+        # One that is answered at once has no id of its own; to all others theirs is told.
+        named = ended.named if outcome is Outcome.OK else ended.correlation
+        self.known_id = None if named is None else named.id
         self.account = account
         self.verified = verified is not None
         self.outcome = outcome
@@ -106,11 +118,8 @@ class KeptRequest:
         self.waits_until = 0.0
 
     def new_id(self) -> uuid.UUID:
-        """A UUID version 7 with microseconds (RFC 9562, 5.7 and 6.2): its order is that of time, over all workers."""
-        micros = int(self.at.timestamp() * 1_000_000)
-        part = (micros % 1000) * 4096 // 1000
-        random = uuid.uuid4().int & ((1 << 62) - 1)
-        return uuid.UUID(int=(micros // 1000) << 80 | 0x7 << 76 | part << 64 | 0x2 << 62 | random)
+        """What the log and the answer call it, if they do; in any case the order is that of time, over all workers."""
+        return self.known_id or ordered_uuid(self.at)
 
 
 def _agent(values: Sequence[str]) -> str:
