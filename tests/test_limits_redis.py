@@ -50,23 +50,22 @@ def test_workers_keep_one_count(tmp_path: Path, archives: Callable[[str], Path])
     """Two workers let no more pass than the limit; while Redis hangs or is away each counts by itself, quickly and
     without refusing anybody for it; and when it is back they count together again."""
     archive, port = archives("payout"), free_port()
-    options = ("--workers", "2", "--trusted-proxy", "127.0.0.1", "--limit-address", f"{LIMIT}/minute")
-    with redis_at(port, tmp_path) as redis:
-        options = (*options, "--limit-store", f"redis://127.0.0.1:{port}/0")
-        with shop_server(tmp_path, archives, *options) as server:
-            asked = statuses(server, archive, "203.0.113.1", 2 * LIMIT)
-            assert asked.count(200) == LIMIT
-            assert set(asked) == {200, 429}
+    limits = ("--limit-address", f"{LIMIT}/minute", "--limit-store", f"redis://127.0.0.1:{port}/0")
+    options = ("--workers", "2", "--trusted-proxy", "127.0.0.1", *limits)
+    with redis_at(port, tmp_path) as redis, shop_server(tmp_path, archives, *options) as server:
+        asked = statuses(server, archive, "203.0.113.1", 2 * LIMIT)
+        assert asked.count(200) == LIMIT
+        assert set(asked) == {200, 429}
 
-            redis.send_signal(signal.SIGSTOP)
-            start = time.monotonic()
-            alone = statuses(server, archive, "203.0.113.2", 4 * LIMIT)
-            assert LIMIT <= alone.count(200) <= 2 * LIMIT
-            assert time.monotonic() - start < 5
-            assert server.log().count("limits are counted by this worker alone") >= 1
-            redis.send_signal(signal.SIGCONT)
+        redis.send_signal(signal.SIGSTOP)
+        start = time.monotonic()
+        alone = statuses(server, archive, "203.0.113.2", 4 * LIMIT)
+        assert LIMIT <= alone.count(200) <= 2 * LIMIT
+        assert time.monotonic() - start < 5
+        assert server.log().count("limits are counted by this worker alone") >= 1
+        redis.send_signal(signal.SIGCONT)
 
-            time.sleep(5.2)  # for so long it is left alone
-            again = statuses(server, archive, "203.0.113.3", 2 * LIMIT)
-            assert again.count(200) == LIMIT
-            assert "203.0.113" not in server.log()
+        time.sleep(5.2)  # for so long it is left alone
+        again = statuses(server, archive, "203.0.113.3", 2 * LIMIT)
+        assert again.count(200) == LIMIT
+        assert "203.0.113" not in server.log()
