@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-whole test-browser test-long fuzz check reference catalogue try bench bench-check ci lock release-check clean
+.PHONY: setup demo test test-whole test-browser test-long fuzz check reference catalogue try bench bench-check soak ci lock release-check clean
 
 setup: $(STAMP)
 
@@ -84,6 +84,11 @@ bench: setup
 # Measures again, and fails when a ratio is more than 15 % worse than the committed one.
 bench-check: setup
 	@$(BIN)/python bench/check.py
+
+# Ten minutes of mixed load on each engine: nothing may grow, nothing may be lost. SOAK_SECONDS=60 for less.
+soak: setup
+	@$(BIN)/python bench/soak.py --engine sqlite --seconds $(or $(SOAK_SECONDS),600)
+	@$(BIN)/python bench/soak.py --engine postgresql --seconds $(or $(SOAK_SECONDS),600)
 
 ci:
 	@bash .ci/run

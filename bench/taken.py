@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "memory_bytes"]
+__all__ = ["cpu_seconds", "memory_bytes", "open_files"]
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -33,3 +33,8 @@ def memory_bytes(pid: int) -> int:
     """Resident memory. What processes share counts for each of them."""
     pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in _below(pid))
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files(pid: int) -> int:
+    """Open files and sockets."""
+    return sum(len(list(Path(f"/proc/{one}/fd").iterdir())) for one in _below(pid))

@@ -1,0 +1,184 @@
+"""`make soak`: ten minutes of mixed reads and writes at 70 % of what the server can do, and nothing may grow.
+
+    soak.py --engine sqlite --seconds 600
+
+Balances are asked for and commands booked over HTTP, at steady rates, in slices of half a minute. For each slice: the
+slowest hundredth of both, resident memory, open files. At the end everything that was acknowledged has to be in the
+books once, and `books verify` has to be content. Exit code 1 when something grew, was lost or refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engines import fill_sqlite, postgresql
+from open_loop import Result, Step, run
+from processes import clean_environment, free_port, progress, running, serve_command
+from soak_commands import Commands, count_booked, create_token, set_policies
+from taken import memory_bytes, open_files
+from workload import fill_books, make_shops, write_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHARE = 0.7
+SLICE_SECONDS = 30
+ENGINES = ("sqlite", "postgresql")
+#: What has settled by then: caches are full, plans are made.
+_WARM_SLICES = 3
+_MOST_SLOWER = 1.5
+_MOST_MEMORY = 1.10
+_MEMORY_SLACK = 16 * 2**20
+_FILES_SLACK = 8
+#: Below this a slice's slowest hundredth says more about the machine than about us.
+_FLOOR_MS = 25.0
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Half a minute of it. Memory in bytes, of all processes of the server."""
+
+    reads: Result
+    writes: Result
+    memory: int
+    files: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Mixed reads and writes at 70 % load; nothing may grow.")
+    parser.add_argument("--engine", choices=ENGINES, default="sqlite")
+    parser.add_argument("--seconds", type=int, default=600)
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="alikassa-soak-", ignore_cleanup_errors=True) as folder:
+        problems = soak(Path(folder), options.engine, options.seconds)
+    for problem in problems:
+        print(f"NOT AS IT SHOULD BE: {problem}")
+    print("not well" if problems else "well: flat, and the books are right")
+    sys.exit(bool(problems))
+
+
+def soak(folder: Path, engine: str, seconds: int) -> list[str]:
+    """What is not as it should be."""
+    shops = make_shops(merchants=2, accounts_each=25)
+    accounts = [str(stand.account) for shop in shops for stand in shop.stands]
+    requests = folder / "requests.tsv"
+    write_requests(requests, shops)
+    port, operator_port = free_port(), free_port()
+    with ExitStack() as stack:
+        if engine == "sqlite":
+            database = fill_sqlite(folder, shops)
+        else:
+            database = stack.enter_context(postgresql(folder / "postgresql"))
+            asyncio.run(fill_books(database, shops))
+        asyncio.run(set_policies(database, accounts))
+        commands = Commands(asyncio.run(create_token(database)), accounts)
+        command = serve_command(database, port, operator_port=operator_port)
+        pid = stack.enter_context(running("alikassa", command, port, folder / "server.log"))
+        time.sleep(2)
+        reads, writes = _peaks(port, operator_port, requests, commands)
+        progress(f"{engine}: can do {reads:,.0f} balances/s, or {writes:,.0f} commands/s; {SHARE:.0%} of it now")
+        before = commands.acknowledged
+        slices: list[Slice] = []
+        for number in range(max(seconds // SLICE_SECONDS, 1)):
+            # Half of the share is for either, since each alone would take all there is.
+            one = _slice(port, operator_port, requests, commands, reads * SHARE / 2, writes * SHARE / 2, pid)
+            slices.append(one)
+            progress(_told(number, one))
+        acknowledged = commands.acknowledged
+        problems = _problems(slices)
+        booked = asyncio.run(count_booked(database, commands.run))
+        if booked != acknowledged:
+            problems.append(f"{acknowledged:,} commands were acknowledged, and {booked:,} are in the books")
+        counts = f"{acknowledged - before:,} commands in {len(slices) * SLICE_SECONDS} s"
+        print(f"{engine}: {counts}; acknowledged {acknowledged:,}, in the books {booked:,}")
+        if "unexpected" in (folder / "server.log").read_text():
+            problems.append("the server's log has an unexpected error")
+        problems += _verified(database)
+    return problems
+
+
+def _peaks(port: int, operator_port: int, requests: Path, commands: Commands) -> tuple[float, float]:
+    """Answers a second when a few connections are always busy, of either kind alone."""
+    run(port, requests, [Step(1000, 2)])
+    reads = run(port, requests, [Step(100_000, 5)], connections=32, most=32, waiting=100).total.rate
+    made = commands.make(20_000)
+    found = run(operator_port, made, [Step(10_000, 5)], connections=64, most=64, waiting=100)
+    commands.note(found)
+    return reads, found.total.rate
+
+
+def _slice(
+    port: int, operator_port: int, requests: Path, commands: Commands, reads: float, writes: float, pid: int
+) -> Slice:
+    results: dict[str, Result] = {}
+
+    def ask() -> None:
+        results["reads"] = run(port, requests, [Step(reads, SLICE_SECONDS)], connections=32, seed=1)
+
+    made = commands.make(int(writes * SLICE_SECONDS * 1.2) + 100)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    results["writes"] = run(operator_port, made, [Step(writes, SLICE_SECONDS)], connections=32, seed=2)
+    thread.join()
+    commands.note(results["writes"])
+    return Slice(results["reads"], results["writes"], memory_bytes(pid), open_files(pid))
+
+
+def _told(number: int, one: Slice) -> str:
+    reads, writes = one.reads.total, one.writes.total
+    return (
+        f"{(number + 1) * SLICE_SECONDS:5} s  balances {reads.rate:8,.0f}/s p99 {reads.ok_latency.p99_ms:6.1f} ms"
+        f"  commands {writes.rate:6,.0f}/s p99 {writes.ok_latency.p99_ms:6.1f} ms"
+        f"  not answered {reads.failed + writes.failed + reads.refused + writes.refused}"
+        f"  {one.memory / 2**20:,.0f} MiB  {one.files} files"
+    )
+
+
+def _problems(slices: Sequence[Slice]) -> list[str]:
+    found = []
+    for kind in ("reads", "writes"):
+        totals = [getattr(one, kind).total for one in slices]
+        lost = sum(one.failed + one.refused for one in totals)
+        if lost:
+            found.append(f"{lost:,} {kind} were refused or not answered")
+        early, late = (statistics.median(part) for part in _ends([one.ok_latency.p99_ms for one in totals]))
+        if late > max(early * _MOST_SLOWER, _FLOOR_MS):
+            found.append(f"the slowest hundredth of {kind} went from {early:.1f} to {late:.1f} ms")
+    early, late = (statistics.median(part) for part in _ends([one.memory for one in slices]))
+    if late > early * _MOST_MEMORY + _MEMORY_SLACK:
+        found.append(f"memory went from {early / 2**20:.0f} to {late / 2**20:.0f} MiB")
+    early, late = (max(part) for part in _ends([one.files for one in slices]))
+    if late > early + _FILES_SLACK:
+        found.append(f"open files went from {early} to {late}")
+    return found
+
+
+def _ends(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """The third after it has warmed up, and the last third."""
+    warm = values[min(_WARM_SLICES, len(values) - 1) :]
+    third = max(len(warm) // 3, 1)
+    return warm[:third], warm[-third:]
+
+
+def _verified(database: str) -> list[str]:
+    command = [sys.executable, "-m", "alikassa", "books", "verify", "--database", database]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment(), check=False, timeout=600)
+    print(done.stdout.strip() or done.stderr.strip())
+    return [] if done.returncode == 0 else ["the books do not verify"]
+
+
+if __name__ == "__main__":
+    main()
