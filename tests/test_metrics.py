@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,9 +17,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from alikassa.ledger.counts import Spread
-from alikassa.server.metrics import families, folder
+from alikassa.server.metrics import families, folder, leaving
 from alikassa.server.metrics.exposition import expose
 from alikassa.server.metrics.folder import Leaving, Reading, new_folder
+from alikassa.server.metrics.leaving import LeavingTotals
 from alikassa.server.metrics.requests import RequestCounts
 from alikassa.server.metrics.samples import Sample, Totals, add_up, counted, spread
 from alikassa.server.operator import metrics as access
@@ -103,8 +108,46 @@ def test_the_folder_is_for_its_user_alone() -> None:
     with new_folder() as made:
         assert made.stat().st_mode & 0o777 == 0o700
         with closing(left(made, 1, 1)):
-            assert all(file.stat().st_mode & 0o077 == 0 or file.suffix == ".json" for file in made.iterdir())
+            assert len(list(made.iterdir())) == 2
     assert not made.exists()
+
+
+def test_what_a_killed_server_left_is_removed_a_day_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next one that begins. What somebody may still use, and what is no folder of a server's, stays."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, young, other = (tmp_path / name for name in ("alikassa-metrics-a", "alikassa-metrics-b", "alikassa-c"))
+    for folder_, age in ((old, 90_000), (young, 3600), (other, 90_000)):
+        folder_.mkdir()
+        (folder_ / "ended").touch()
+        os.utime(folder_, (time.time() - age,) * 2)
+    with new_folder() as made:
+        assert set(tmp_path.iterdir()) == {young, other, made}
+
+
+@pytest.mark.anyio
+async def test_totals_are_left_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, then every second, then at the end. A folder that cannot be written to is told of once, and costs
+    nothing else; when it can be again, all that was counted meanwhile is there."""
+    monkeypatch.setattr(leaving, "PAUSE_SECONDS", 0.02)
+    counts, failures = RequestCounts(), list[OSError]()
+    place = tmp_path / "counts"
+    totals = LeavingTotals(place, counts.samples, failures.append)
+    counts.gone = 1
+    totals.start()
+    await asyncio.sleep(0.2)
+    assert [type(one) for one in failures] == [FileNotFoundError]
+    assert totals.name == ""
+    place.mkdir()
+    counts.gone = 2
+    await asyncio.sleep(0.2)
+    assert value(Reading(place).read(), GONE) == 2
+    assert value(Reading(place).read(without=totals.name), GONE) is None
+    monkeypatch.setattr(leaving, "PAUSE_SECONDS", 60)
+    await asyncio.sleep(0.1)
+    counts.gone = 3
+    await totals.close()
+    assert value(Reading(place).read(), GONE) == 3
+    assert len(failures) == 1
 
 
 # How they are shown

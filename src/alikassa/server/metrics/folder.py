@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ __all__ = ["Leaving", "Reading", "new_folder"]
 _TOTALS = ".json"
 _LOCK = ".lock"
 _ENDED = "ended"
+_PREFIX = "alikassa-metrics-"
+_ABANDONED_SECONDS = 86_400
 # Read no more of one file than this: they are a few kilobytes.
 _LARGEST = 1024 * 1024
 
@@ -41,9 +44,11 @@ class _Ended(msgspec.Struct):
 
 @contextmanager
 def new_folder() -> Iterator[Path]:
-    """For one server, and for its user alone; removed at the end. ConfigurationError when there is no place for it."""
+    """For one server, and for its user alone; removed at the end, or, when the server was killed, by one that begins a
+    day later. ConfigurationError when there is no place for it."""
+    _remove_abandoned()
     try:
-        folder = Path(tempfile.mkdtemp(prefix="alikassa-metrics-"))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     except OSError as error:
         raise ConfigurationError(
             f"There is no place for the processes' counts: {error.strerror}.",
@@ -53,6 +58,16 @@ def new_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    """Where somebody works, a file is replaced every second, which the folder's time tells."""
+    with suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            found = folder.lstat()
+            if found.st_uid == os.getuid() and found.st_mtime < time.time() - _ABANDONED_SECONDS:
+                # A link is left alone.
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class Leaving:
