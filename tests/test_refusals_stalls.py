@@ -200,6 +200,16 @@ def half_close(client: socket) -> None:
     client.close()
 
 
+def test_body_that_breaks_off_is_400(server: Server, good: Headers) -> None:
+    """Who has closed his side before the body was whole, and still listens, is told so; the connection ends with it."""
+    with connect(server) as client:
+        client.sendall(request([*good, ("Content-Length", "20")], None) + b"{}")
+        client.shutdown(SHUT_WR)
+        (answer,) = parse(read_all(client))
+    refusal(answer, 400, "body")
+    assert answer.header("connection") == "close"
+
+
 @pytest.mark.parametrize("leave", [hang_up, reset, half_close])
 @pytest.mark.parametrize("begun", list(BEGUN))
 def test_client_that_hangs_up_in_mid_body_is_forgotten(

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 import structlog
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # re-exported there for applications
 
 from alikassa.ledger import database as database_module
 from alikassa.ledger.database import Database
@@ -111,18 +112,22 @@ class Arriving:
 
 
 async def test_failures_of_ours_are_seen_too(sqlite: Database) -> None:
-    """A body that never came, a defect and an absent database: each is a row of the account that was named."""
+    """A body that never came or broke off, a defect: each is a row of the account that was named."""
     headers = Sent({"account": PAGE_ACCOUNT, "sign": "AAAA", "content-type": "application/json", "content-length": "2"})
     scope = SimpleNamespace(method="POST", path="/v1/account/balance", headers=headers, client="192.0.2.7:1")
     application = Application(Settings(str(sqlite.address), body_seconds=0.05))
     await application.start()
-    stalled, failing = Arriving(), Arriving(ArithmeticError("a defect"))
-    for exchange in (stalled, failing):
+    stalled, cut, failing = Arriving(), Arriving(ProtocolClosed()), Arriving(ArithmeticError("a defect"))
+    for exchange in (stalled, cut, failing):
         await application.__rsgi__(scope, exchange)  # type: ignore[arg-type] # as much of the web server as is used
     await application.stop()
-    assert (stalled.status, failing.status) == (408, 500)
+    assert (stalled.status, cut.status, failing.status) == (408, 400, 500)
     seen = {(row.account_id, row.verified, row.status, row.outcome, row.reason) for row in await all_rows(sqlite)}
-    assert seen == {(ACCOUNT, False, 408, "malformed", "too_late"), (ACCOUNT, False, 500, "error", "")}
+    assert seen == {
+        (ACCOUNT, False, 408, "malformed", "too_late"),
+        (ACCOUNT, False, 400, "malformed", "cut_off"),
+        (ACCOUNT, False, 500, "error", ""),
+    }
 
 
 async def test_an_absent_database_is_kept_in_mind(unused_port: int, recorder: Recorder) -> None:

@@ -13,7 +13,7 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # re-expor
 from alikassa.errors import DatabaseError
 from alikassa.ledger.database import Database
 from alikassa.ledger.reader import reader_for
-from alikassa.protocol.messages import BALANCE_PATH
+from alikassa.protocol.messages import BALANCE_PATH, INVALID
 from alikassa.server.answers import Answer, problem
 from alikassa.server.balance import FRESH_SECONDS, Asked, BalanceEndpoint
 from alikassa.server.correlation import Correlation
@@ -192,13 +192,22 @@ class Application:
         except _TooLateError as late:
             answer = _too_late(self._settings.body_seconds).named(late.asked.correlation)
         except ProtocolClosed:
-            self._counts.gone += 1
-            return  # whoever asked is gone
+            answer = self._cut_off(asked)
         except Exception:
             answer = self._failed(scope, asked)
         finally:
             self.in_flight -= 1
         exchange.response_bytes(*answer)
+
+    def _cut_off(self, asked: Asked | None) -> Answer:
+        """Whoever asked is gone, or has closed only his own side before the body was whole."""
+        self._counts.gone += 1
+        remedy = "The body broke off. Send as many bytes as Content-Length says."
+        answer = problem(400, INVALID, "body", remedy=remedy, headers=[_CLOSE])
+        if asked is None:
+            return answer
+        self._endpoint.cut_off(asked)
+        return answer.named(asked.correlation)
 
     def _failed(self, scope: Scope, asked: Asked | None) -> Answer:
         correlation = Correlation(scope.headers.get_all("traceparent")) if asked is None else asked.correlation

@@ -21,7 +21,7 @@ from alikassa.server.answers import Answer, invalid, problem
 from alikassa.server.correlation import Correlation
 from alikassa.server.freshness import Freshness
 from alikassa.server.refusals import UNIFORM, Cause, Reason, find_cause
-from alikassa.server.requests.kept import TOO_LARGE, TOO_LATE, Headers, Outcome
+from alikassa.server.requests.kept import CUT_OFF, TOO_LARGE, TOO_LATE, Headers, Outcome
 from alikassa.server.requests.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -231,6 +231,10 @@ class BalanceEndpoint:
     def too_late(self, asked: Asked) -> None:
         """Its body did not arrive in time."""
         self._unread(asked, 408, TOO_LATE)
+
+    def cut_off(self, asked: Asked) -> None:
+        """Its body broke off."""
+        self._unread(asked, 400, CUT_OFF)
 
     def _unread(self, asked: Asked, status: int, reason: str) -> None:
         asked.drop()

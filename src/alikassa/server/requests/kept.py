@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from alikassa.server.correlation import Correlation
     from alikassa.server.verification import Verified
 
-__all__ = ["MALFORMED", "NOBODY", "TOO_LARGE", "TOO_LATE", "Ended", "Headers", "KeptRequest", "Outcome", "malformed"]
+__all__ = [
+    *("CUT_OFF", "MALFORMED", "NOBODY", "TOO_LARGE", "TOO_LATE"),
+    *("Ended", "Headers", "KeptRequest", "Outcome", "malformed"),
+]
 
 #: Whose the requests are that name no account that there is.
 NOBODY = uuid.UUID(int=0)
@@ -27,6 +30,7 @@ MALFORMED = "malformed:"
 #: Reasons of requests whose body was not read to its end.
 TOO_LARGE = "too_large"
 TOO_LATE = "too_late"
+CUT_OFF = "cut_off"
 
 _LONGEST_AGENT = 200
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alikassa.server.freshness import Stale
 from alikassa.server.refusals import Reason
-from alikassa.server.requests.kept import MALFORMED, TOO_LARGE, TOO_LATE, Outcome
+from alikassa.server.requests.kept import CUT_OFF, MALFORMED, TOO_LARGE, TOO_LATE, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +140,10 @@ UNREAD = {
     TOO_LATE: Remedy(
         "The body did not arrive in time.",
         "Send it at once after the headers. If it is, look at the connection and at what lies between.",
+    ),
+    CUT_OFF: Remedy(
+        "The body broke off before it was whole.",
+        "Send as many bytes as Content-Length says. If you do, look at the connection and at what lies between.",
     ),
 }
 
