@@ -8,7 +8,7 @@ from itertools import combinations
 
 from alikassa.server.freshness import Stale
 from alikassa.server.refusals import Reason
-from alikassa.server.requests.kept import TOO_LARGE, TOO_LATE, Outcome, malformed
+from alikassa.server.requests.kept import CUT_OFF, TOO_LARGE, TOO_LATE, Outcome, malformed
 
 __all__ = ["FAMILIES", "NOT_WORKED_OUT", "OTHER", "REASONS", "SIGNATURE", "Family", "Role", "Together", "Type"]
 
@@ -81,13 +81,13 @@ _FIELDS = [set(some) for count in (1, 2, 3) for some in combinations(_HEADERS, c
 REASONS = {
     "": "",
     **{malformed(fields): ",".join(sorted(fields)) for fields in (*_FIELDS, {"body"})},
-    **{one: one for one in (TOO_LARGE, TOO_LATE, *(stale.value for stale in Stale))},
+    **{one: one for one in (CUT_OFF, TOO_LARGE, TOO_LATE, *(stale.value for stale in Stale))},
 }
 _OUTCOMES = tuple((outcome.value,) for outcome in Outcome)
 _KNOWN_REASONS = (
     *((outcome.value, "") for outcome in Outcome if outcome not in (Outcome.REFUSED, Outcome.MALFORMED)),
     (Outcome.REFUSED.value, SIGNATURE),
-    *((Outcome.MALFORMED.value, field) for field in (*_HEADERS, "body", TOO_LARGE, TOO_LATE)),
+    *((Outcome.MALFORMED.value, field) for field in (*_HEADERS, "body", CUT_OFF, TOO_LARGE, TOO_LATE)),
 )
 
 # Merchants' requests
