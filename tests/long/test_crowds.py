@@ -47,18 +47,25 @@ def test_slow_senders_hinder_nobody(
 def test_memory_of_an_idle_crowd(
     tmp_path: Path, archives: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What idle connections take, each; files are given back."""
-    count = 1000
-    with shop_server(tmp_path, archives, "--header-seconds", "3") as server:
+    """What 10,000 connections that only wait take, each; who asks beside them is answered; files are given back."""
+    count = 10_000
+    headers = {name: str(value) for name, value in balance_headers(archives("payout")).items()}
+    with shop_server(tmp_path, archives, "--header-seconds", "10") as server:
+        _times(server, headers, 50)
         before, files_before = rss_of(server.process.pid), files_of(server.process.pid)
-        with _slow_senders(server.port, count=count, interval=3600):
-            time.sleep(1)
-            beside = rss_of(server.process.pid)
-        time.sleep(4)
+        with _slow_senders(server.port, count=count, interval=3600) as crowd:
+            until = time.monotonic() + 8
+            while files_of(server.process.pid) < files_before + count and time.monotonic() < until:
+                time.sleep(0.1)
+            assert files_of(server.process.pid) >= files_before + count
+            beside, times = rss_of(server.process.pid), _times(server, headers, 50)
+            assert crowd.closed() == 0
+        time.sleep(1)
         assert files_of(server.process.pid) <= files_before + 8
     with capsys.disabled():
-        print(f"\nan idle connection takes {(beside - before) / count / 1024:.1f} KiB")
-    assert beside - before < count * 100 * 1024
+        each = (beside - before) / count / 1024
+        print(f"\nof {count:,} each takes {each:.1f} KiB; beside them half get theirs in {times[25] * 1e3:.1f} ms")
+    assert beside - before < count * 50 * 1024
 
 
 class _Crowd:
