@@ -38,6 +38,8 @@ _SETTINGS: dict[str, Any] = {
         "plan_cache_mode": "force_generic_plan",
     },
 }
+# Enough when all who are asked for are kept, and nothing has changed: the plan of the other one has much to set up.
+_CHANGES = "SELECT changes, coalesce($1, clock_timestamp()) FROM permission_changes"
 # If nothing has changed, $5, only those accounts are read that are not kept, $3 and $4; else all of them, $1 and $2.
 _PERMITTED = """
 SELECT state.changes, state.now, asked.n, a.currency, a.requires_fresh, c.id::text, c.sha1_allowed, c.public_key
@@ -67,6 +69,7 @@ class Permissions:
         self._address = address
         self._now = now
         self._connection: asyncpg.Connection | None = None
+        self._counting: Any = None
         self._statement: Any = None
         #: The count of changes at which what is kept was read; -1 for none.
         self._changes = -1
@@ -85,39 +88,41 @@ class Permissions:
             raise
 
     async def _find(self, accounts: list[str]) -> tuple[dict[str, Permitted], datetime]:
+        await self._connect()
+        if len(self._kept) >= _MOST_KEPT:
+            self._forget()
+        # A new account is no change of what is known: one that is not there is looked for each time.
+        unknown = [account for account in accounts if account not in self._kept]
+        time = None if self._now is None else self._now()
+        if not unknown:
+            counted = await self._counting.fetchrow(time)
+            if counted is not None and counted[0] == self._changes:
+                return {account: self._kept[account] for account in accounts}, counted[1]
+        return await self._read(accounts, unknown, time)
+
+    async def _connect(self) -> None:
         if self._connection is None or self._connection.is_closed():
             self._disconnect()
             self._connection = await self._address.connect(**_SETTINGS)
+            self._counting = await self._connection.prepare(_CHANGES)
             self._statement = await self._connection.prepare(_PERMITTED)
-        if len(self._kept) >= _MOST_KEPT:
-            self._forget()
-        kept = self._kept
-        # A new account is no change of what is known: one that is not there is looked for each time.
-        unknown = [account for account in accounts if account not in kept]
-        every = unknown + [account for account in accounts if account in kept] if unknown else accounts
-        read = await self._statement.fetch(
-            *arrays_of(every), *arrays_of(unknown), self._changes, None if self._now is None else self._now()
-        )
+
+    async def _read(
+        self, accounts: list[str], unknown: list[str], time: datetime | None
+    ) -> tuple[dict[str, Permitted], datetime]:
+        every = unknown + [account for account in accounts if account in self._kept] if unknown else accounts
+        read = await self._statement.fetch(*arrays_of(every), *arrays_of(unknown), self._changes, time)
         changes, now = read[0][:2]
+        if changes is None or changes != self._changes:
+            self._forget()
+        for account, one in _permitted(every, read).items():
+            self._kept[account] = one
+        there = {account: self._kept[account] for account in accounts if account in self._kept}
         if changes is None:
             # Somebody has emptied that table. Nothing tells any more whether what is kept is still true.
             self._forget()
-        elif changes != self._changes:
-            self._forget()
+        else:
             self._changes = changes
-        found: dict[str, Permitted] = {}
-        for _, _, n, currency, requires_fresh, certificate, sha1_allowed, public_key in read:
-            if n is None:
-                continue
-            one = found.get(every[n - 1])
-            if one is None:
-                one = found[every[n - 1]] = Permitted(currency, requires_fresh, ())
-            if certificate is not None:
-                one.certificates += (ActiveCertificate(certificate, sha1_allowed, public_key),)
-        kept.update(found)
-        there = {account: kept[account] for account in accounts if account in kept}
-        if changes is None:
-            kept.clear()
         return there, now
 
     def _forget(self) -> None:
@@ -132,3 +137,17 @@ class Permissions:
 
     async def close(self) -> None:
         self._disconnect()
+
+
+def _permitted(accounts: list[str], rows: list[Any]) -> dict[str, Permitted]:
+    """A row for each certificate, or one without; whoever is not found has none."""
+    found: dict[str, Permitted] = {}
+    for _, _, n, currency, requires_fresh, certificate, sha1_allowed, public_key in rows:
+        if n is None:
+            continue
+        one = found.get(accounts[n - 1])
+        if one is None:
+            one = found[accounts[n - 1]] = Permitted(currency, requires_fresh, ())
+        if certificate is not None:
+            one.certificates += (ActiveCertificate(certificate, sha1_allowed, public_key),)
+    return found
