@@ -144,6 +144,17 @@ def test_links_lead_somewhere(page: str) -> None:
             assert heading in anchors, target
 
 
+@pytest.mark.parametrize("readme", READMES)
+def test_every_page_is_among_the_documents(readme: str) -> None:
+    """Who reads one of the two READMEs finds each page, in its language where it is in that."""
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    russian = {page for page in pages if page.endswith(".ru.md")}
+    own = russian if readme.endswith(".ru.md") else {page.replace(".ru.md", ".md") for page in russian}
+    both = pages - russian - {page.replace(".ru.md", ".md") for page in russian}
+    named = set(re.findall(r"\(docs/([a-z.-]+\.md)\)", (ROOT / readme).read_text()))
+    assert sorted((both | own) - named) == []
+
+
 def test_the_command_line_page_is_current() -> None:
     """docs/cli.md is what the generator writes now."""
     generator = ROOT / "tools" / "cli_reference.py"
