@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from alikassa.errors import DatabaseUnavailableError
 from alikassa.ledger.database import Database
 from alikassa.ledger.reader import reader_for
 from alikassa.ledger.registry import Registry
@@ -83,3 +84,14 @@ async def test_a_request_that_is_dropped_leaves_no_trace(shop_here: Shop, endpoi
     assert (await endpoint.answer(asked, b"{}")).status == 200
     assert dropped.reading is not None
     assert dropped.reading.cancelled()
+
+
+async def test_a_read_that_failed_after_long_is_not_tried_again(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+    """Whoever has waited is told, and does not wait as long once more."""
+    asked = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
+    asked.drop()
+    asked.reading = asyncio.get_running_loop().create_future()
+    asked.reading.set_exception(DatabaseUnavailableError("away"))
+    asked.begun -= 1
+    answer = await endpoint.answer(asked, b"{}")
+    assert (answer.status, dict(answer.headers)["retry-after"]) == (503, "1")

@@ -83,10 +83,16 @@ class Address:
                 f"The database at {self} cannot be opened: {error.strerror}.", remedy="Check the URL and permissions."
             ) from error
 
-    async def connect(self, **settings: Any) -> asyncpg.Connection:
-        """A connection of the PostgreSQL driver's own."""
+    async def connect(self, *, standby: bool = False, **settings: Any) -> asyncpg.Connection:
+        """A connection of the PostgreSQL driver's own.
+
+        Only a primary is taken unless a `standby` will do, or the URL itself says otherwise: a standby tells what was
+        true a while ago, and would honour a certificate that has been revoked since.
+        """
         import asyncpg
 
+        if not standby and "target_session_attrs" not in self.url.query:
+            settings["target_session_attrs"] = "primary"
         return await asyncpg.connect(self.dsn, timeout=CONNECT_SECONDS, **settings)
 
     @property

@@ -53,6 +53,10 @@ def translate(address: Address, error: Exception) -> DatabaseError:
     # Two processes that kept an answer under one key at once: the second finds it when it tries again.
     if isinstance(cause, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)):
         return DatabaseConflictError(f"The database at {address} let another transaction go first: {text}.")
+    if isinstance(cause, (asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError)):
+        return _unwritable(address, full=isinstance(cause, asyncpg.DiskFullError))
+    if isinstance(cause, asyncpg.QueryCanceledError):
+        return DatabaseUnavailableError(f"The database at {address} does not answer in time.")
     if isinstance(cause, _AWAY):
         return DatabaseUnavailableError(
             f"The database at {address} cannot be reached: {text or type(cause).__name__}.",
@@ -70,9 +74,23 @@ def _sqlite(address: Address, cause: sqlite3.Error, text: str) -> DatabaseError:
         return DatabaseMissingError(f"The file at {address} is not a SQLite database.", remedy="Check the URL.")
     if "unable to open" in text:
         return DatabaseMissingError(f"The database at {address} cannot be opened.", remedy="Check its permissions.")
-    if "readonly" in text:
-        return DatabaseError(f"The database at {address} cannot be written to.", remedy="Check its permissions.")
+    if "readonly" in text or "is full" in text:
+        return _unwritable(address, full="is full" in text)
+    if text == "interrupted":
+        return DatabaseUnavailableError(f"The database at {address} does not answer in time.")
     return DatabaseError(f"The database at {address} failed: {text}.")
+
+
+def _unwritable(address: Address, *, full: bool) -> DatabaseUnavailableError:
+    """It may be read all the same. Nothing was written, and the same can be once that is mended."""
+    if full:
+        return DatabaseUnavailableError(
+            f"The disk of the database at {address} is full.", remedy="Make room there; then it goes on by itself."
+        )
+    return DatabaseUnavailableError(
+        f"The database at {address} cannot be written to.",
+        remedy="Check its permissions, and whether it is a standby or was made read-only.",
+    )
 
 
 @asynccontextmanager

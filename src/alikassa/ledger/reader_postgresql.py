@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+
 from alikassa.ledger.counts import ReadCounts
 from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts
@@ -17,8 +19,6 @@ from alikassa.ledger.reader_lanes import LaneReader
 from alikassa.ledger.waiting import Waiting
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from alikassa.clock import Clock
     from alikassa.ledger.address import Address
 
@@ -107,7 +107,7 @@ class PostgresqlReader:
                 if not joined:
                     continue
                 try:
-                    joined.give(await self._find(joined.accounts))
+                    joined.give(await self._find_again(joined.accounts))
                 except DRIVER_ERRORS as error:
                     self._disconnect()
                     joined.fail(translate(self._address, error))
@@ -119,26 +119,37 @@ class PostgresqlReader:
         finally:
             self._reading = None
 
-    async def _find(self, accounts: list[str]) -> dict[str, Standing]:
+    async def _find_again(self, accounts: list[str]) -> dict[str, Standing]:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            connection = await self._connect()
-            if self._by_lane is not None:
-                standings = await asyncio.gather(*map(self._by_lane.find, accounts))
-                return {one: found for one, found in zip(accounts, standings, strict=True) if found is not None}
-            rows, now = await self._read_rows(accounts)
-            due: list[str] = []
-            for account in accounts:
-                row = rows[account]
-                if row is None or row.until is None or row.since <= now < row.until:
-                    continue
-                if now < row.since:
-                    # The clock was set back, and what was due is not.
-                    del rows[account]
-                    return await self._find(accounts)
-                due.append(account)
-            if due:
-                await self._count_due(connection, due, rows, now)
-            return {account: row.standing for account in accounts if (row := rows[account]) is not None}
+            kept = self._connection is not None
+            try:
+                return await self._find(accounts)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                # A connection that was lost while it was kept says nothing of the database: a new one is asked.
+                if isinstance(error, TimeoutError) or not kept:
+                    raise
+            self._disconnect()
+            return await self._find(accounts)
+
+    async def _find(self, accounts: list[str]) -> dict[str, Standing]:
+        connection = await self._connect()
+        if self._by_lane is not None:
+            standings = await asyncio.gather(*map(self._by_lane.find, accounts))
+            return {one: found for one, found in zip(accounts, standings, strict=True) if found is not None}
+        rows, now = await self._read_rows(accounts)
+        due: list[str] = []
+        for account in accounts:
+            row = rows[account]
+            if row is None or row.until is None or row.since <= now < row.until:
+                continue
+            if now < row.since:
+                # The clock was set back, and what was due is not.
+                del rows[account]
+                return await self._find(accounts)
+            due.append(account)
+        if due:
+            await self._count_due(connection, due, rows, now)
+        return {account: row.standing for account in accounts if (row := rows[account]) is not None}
 
     async def _read_rows(self, accounts: list[str]) -> tuple[dict[str, KeptRow[datetime] | None], datetime]:
         unknown, known = self._kept.part(accounts)

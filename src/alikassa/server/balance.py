@@ -245,8 +245,10 @@ class BalanceEndpoint:
         self._recorder.ended(asked, Outcome.ERROR, 500)
 
     def _standing(self, asked: Asked) -> asyncio.Future[Standing | None]:
-        if asked.reading is not None and asked.is_fresh:
-            return asked.reading
+        reading = asked.reading
+        if reading is not None and (asked.is_fresh or _has_failed(reading)):
+            # One that failed after long is not tried again: whoever asks has waited enough, and is told.
+            return reading
         # The body took its time, and what was read when it began is history.
         asked.drop()
         return self._reader.find(asked.account)
@@ -285,6 +287,10 @@ class BalanceEndpoint:
                 kept.explain(found.reason.value, found.certificate, found.digest)
 
         self._log.refused_later(account, cause, tell, asked.correlation)
+
+
+def _has_failed(reading: asyncio.Future[Standing | None]) -> bool:
+    return reading.done() and not reading.cancelled() and reading.exception() is not None
 
 
 async def _next_beat(begun: float) -> None:

@@ -95,7 +95,7 @@ class NumbersServer:
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        connection = await self._address.connect(**_SETTINGS)
+        connection = await self._address.connect(standby=True, **_SETTINGS)
         try:
             self._numbers, self._due = await connection.prepare(_NUMBERS), await connection.prepare(_DUE)
         except BaseException:
