@@ -119,7 +119,7 @@ async def test_permissions_are_as_the_primary_has_them(database: Database, postg
         ("UPDATE certificates SET state = 'revoked', revoked_at = now()", ([], True)),
     ):
         await rows(postgresql_url, change)
-        item = (await permissions.find(accounts))[0][str(one)]
+        item = (await permissions.find(accounts[:2]))[0][str(one)]
         assert ([each.sha1_allowed for each in item.certificates], item.requires_fresh) == told, change
     opened = await Registry(database).open_account((await Registry(database).merchants())[0].id, "USD")
     assert (await permissions.find([str(opened.id)]))[0][str(opened.id)].currency == "USD"
