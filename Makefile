@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-whole test-browser test-long fuzz check reference catalogue try bench bench-check soak ci lock release-check clean
+.PHONY: setup demo test test-whole test-browser test-long fuzz check reference catalogue try bench bench-check capacity soak ci lock release-check clean
 
 setup: $(STAMP)
 
@@ -80,6 +80,10 @@ catalogue: setup
 # Measures everything and writes bench/RESULTS.md and bench/results.json.
 bench: setup
 	@$(BIN)/python bench/run.py
+
+# Writes what was measured into docs/scaling.md.
+capacity: setup
+	@$(BIN)/python bench/capacity.py --write
 
 # Measures again, and fails when a ratio is more than 15 % worse than the committed one.
 bench-check: setup
