@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+import structlog
 from litestar.testing import TestClient
 
 from alikassa.ledger.database import Database
@@ -114,13 +115,17 @@ def operator_again(database: str, write: str, read: str = "") -> Iterator[Operat
     """As `operator_here`, with tokens that there are."""
     # It is swept when it begins, and not again.
     settings = Settings(database, sweep_seconds=3600)
-    with TestClient(application(settings), raise_server_exceptions=False) as client:
+    try:
+        with TestClient(application(settings), raise_server_exceptions=False) as client:
 
-        def send(method: str, path: str, headers: Mapping[str, str], body: bytes | None, /) -> Answered:
-            got = client.request(method, path, headers=dict(headers), content=body)
-            return Answered(got.status_code, {k.lower(): v for k, v in got.headers.items()}, got.content)
+            def send(method: str, path: str, headers: Mapping[str, str], body: bytes | None, /) -> Answered:
+                got = client.request(method, path, headers=dict(headers), content=body)
+                return Answered(got.status_code, {k.lower(): v for k, v in got.headers.items()}, got.content)
 
-        yield Operator(send, write, read, write, database)
+            yield Operator(send, write, read, write, database)
+    finally:
+        # Its log goes to this test's stderr, which is closed when the next one begins.
+        structlog.reset_defaults()
 
 
 def new_database(engine: str, request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> str:
