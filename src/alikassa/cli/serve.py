@@ -128,6 +128,9 @@ def serve(
             help="How old those may be; past it, the primary answers. Certificates are always read at the primary.",
         ),
     ] = 1.0,
+    slow_query: Annotated[
+        str, typer.Option("--slow-query", help="Statements that take so many seconds are logged; 0: all, none: none.")
+    ] = "0.5",
     sweep_seconds: Annotated[
         float,
         typer.Option("--sweep-seconds", min=0.1, max=3600, help="The operator's process books due releases so often."),
@@ -166,6 +169,20 @@ def serve(
         ),
         limit_store=limit_store,
         sweep_seconds=sweep_seconds,
+        slow_seconds=_seconds(slow_query),
         replicas=ReplicaSettings(tuple(replica or ()), replica_staleness),
     )
     run(settings, "alikassa.cabinet.application:application")
+
+
+def _seconds(text: str) -> float | None:
+    """What --slow-query says. A NaN, and what is below 0, compares with nothing."""
+    if text == "none":
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise typer.BadParameter("Give seconds, as 0.5, or none.", param_hint="--slow-query")
+    return seconds

@@ -12,6 +12,7 @@ import msgspec
 
 from alikassa.errors import AlikassaError, InvariantError, NotFoundError, PayoutStateError
 from alikassa.ledger import rules
+from alikassa.ledger.asking import Asker
 from alikassa.ledger.attempts import Answer, Attempt, Kept
 from alikassa.ledger.commands import Command
 from alikassa.ledger.counts import Told, name_of, told_of
@@ -31,13 +32,15 @@ Outcome = Booked | AlikassaError
 class Job(msgspec.Struct, eq=False):
     """Commands that are booked together or not at all, mostly one; with none, what is due of `accounts` is released.
 
-    The future's result is the outcome of each command, or the answer when the job is an attempt.
+    The future's result is the outcome of each command, or the answer when the job is an attempt. `askers` are the
+    requests that it is for.
     """
 
     commands: Sequence[Command]
     future: asyncio.Future[list[Outcome] | Answer]
     attempt: Attempt | None = None
     accounts: Sequence[uuid.UUID] = ()
+    askers: Sequence[Asker] = ()
 
     def touched(self) -> Iterable[uuid.UUID]:
         yield from self.accounts

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from alikassa import clock
 from alikassa.errors import AlikassaError, InvariantError
 from alikassa.ledger import rules
+from alikassa.ledger.asking import ASKING
 from alikassa.ledger.attempts import Answer, Attempt, forget_answers
 from alikassa.ledger.batch import Job
 from alikassa.ledger.counts import BookCounts
@@ -107,7 +108,7 @@ class Books:
     def _add(
         self, commands: Sequence[Command], *, attempt: Attempt | None = None, accounts: Sequence[uuid.UUID] = ()
     ) -> asyncio.Future[list[Booked | AlikassaError] | Answer]:
-        job = Job(commands, asyncio.get_running_loop().create_future(), attempt, accounts)
+        job = Job(commands, asyncio.get_running_loop().create_future(), attempt, accounts, ASKING.get())
         # All commands of an account wait in one queue. A job of several accounts waits where its first one does: rows
         # are locked in one order, so that writers never lock each other out.
         account = next(iter(job.touched()))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from alikassa.ledger.asking import Asker
     from alikassa.ledger.model import Booked, JournalEntry, Kind
 
 __all__ = ["WIDTH", "BookCounts", "ReadCounts", "Spread", "Told", "name_of", "told_of"]
@@ -45,14 +46,23 @@ class Spread:
         return sum(self.buckets)
 
 
+class ReadWatch(Protocol):
+    """Is told of joined reads."""
+
+    def ended(self, askers: Sequence[Asker], begun: float, rows: int | None, error: Exception | None) -> None:
+        """One has ended, which began then by the monotonic clock. `rows`: the accounts it found, unless it failed."""
+        ...
+
+
 class ReadCounts:
     """Joined reads: how many requests each served, how long it took, and the errors of those that failed; how many
     requests were turned away because too many waited, or for too long.
 
-    Where there are replicas, also how many accounts were read where: see `replicas.reader.Source`.
+    Where there are replicas, also how many accounts were read where: see `replicas.reader.Source`. `watches` are told
+    of each read.
     """
 
-    __slots__ = ("failures", "seconds", "sizes", "sources", "turned_away")
+    __slots__ = ("failures", "seconds", "sizes", "sources", "turned_away", "watches")
 
     def __init__(self) -> None:
         self.sizes = Spread()
@@ -60,6 +70,7 @@ class ReadCounts:
         self.failures: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()
         self.turned_away = 0
+        self.watches: tuple[ReadWatch, ...] = ()
 
     def served(self, requests: int, seconds: float) -> None:
         """One read, for so many. As two `Spread.add`, in one call: at little load there is a read a request."""

@@ -21,12 +21,15 @@ from alikassa.ledger.address import Address
 from alikassa.ledger.failures import translated
 from alikassa.ledger.ids import LANES
 from alikassa.ledger.schema import REVISION, settings
+from alikassa.ledger.slow import COMMIT
 from alikassa.ledger.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
     from pathlib import Path
+
+    from alikassa.ledger.slow import SlowQueries
 
 __all__ = ["Database"]
 
@@ -47,18 +50,22 @@ _MIGRATION_LOCK = 0x616C696B
 class Database:
     """An open database whose schema is this program's. Made by `open`, ended by `close` or `async with`."""
 
-    def __init__(self, address: Address, engine: AsyncEngine) -> None:
+    def __init__(self, address: Address, engine: AsyncEngine, slow: SlowQueries | None = None) -> None:
         self.address = address
         self._engine = engine
         self._writer_engine = _writer_engine(address, engine)
+        self._slow = slow
+        if slow is not None:
+            for one in {self._engine, self._writer_engine}:
+                slow.listen(one)
         self._writers: list[Writer] = []
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
 
     @classmethod
-    def attach(cls, url: str) -> Self:
+    def attach(cls, url: str, slow: SlowQueries | None = None) -> Self:
         """The database at `url`, unseen: for a program whose parent has opened it and found it good."""
         address = Address.parse(url)
-        return cls(address, _engine(address))
+        return cls(address, _engine(address), slow)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = False, migrate: bool = False) -> Self:
@@ -109,6 +116,9 @@ class Database:
             await connection.execution_options(write=True)
             async with connection.begin():
                 yield connection
+                committing = time.monotonic()
+            if self._slow is not None:
+                self._slow.took(COMMIT, committing)
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -125,7 +135,7 @@ class Database:
 
     def writer(self) -> Writer:
         """A connection that is kept, for whoever writes one transaction after another. Ended with the database."""
-        made = Writer(self.address, self._writer_engine)
+        made = Writer(self.address, self._writer_engine, self._slow)
         self._writers.append(made)
         return made
 

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from alikassa.errors import AlikassaError, DatabaseConflictError, DatabaseUnavailableError, OverloadedError
+from alikassa.ledger.asking import ASKING
 from alikassa.ledger.attempts import Kept, Key, find_answers, keep_answers
 from alikassa.ledger.batch import Decided, Job, decide
 from alikassa.ledger.loading import Policies, load, lock_accounts
@@ -72,6 +73,8 @@ class WriterQueue:
         await asyncio.sleep(0)
         while self._waiting:
             jobs = self._take()
+            # Not whoever happened to wake the writer.
+            ASKING.set(tuple(dict.fromkeys(asker for job in jobs for asker in job.askers)))
             try:
                 decided = await self._book(jobs)
             except AlikassaError as error:

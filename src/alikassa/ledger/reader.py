@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from alikassa.clock import Clock
+    from alikassa.ledger.asking import Asker
     from alikassa.ledger.counts import ReadCounts
     from alikassa.ledger.database import Database
 
@@ -59,8 +60,11 @@ class AccountReader(Protocol):
 
     counts: ReadCounts
 
-    def find(self, account: str, /) -> asyncio.Future[Standing | None]:
-        """The account with this uuid (its text, in small letters), as committed at this moment or later."""
+    def find(self, account: str, asker: Asker | None = None, /) -> asyncio.Future[Standing | None]:
+        """The account with this uuid (its text, in small letters), as committed at this moment or later.
+
+        `asker` is the request that it is for, if it is for one.
+        """
         ...
 
     async def ping(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from alikassa.clock import Clock
     from alikassa.ledger.address import Address
+    from alikassa.ledger.asking import Asker
 
 __all__ = ["LaneReader"]
 
@@ -70,12 +71,12 @@ class LaneReader:
         self._reading: set[asyncio.Task[None]] = set()
         self._idle: list[asyncpg.Connection] = []
 
-    def find(self, account: str) -> asyncio.Future[Standing | None]:
+    def find(self, account: str, asker: Asker | None = None) -> asyncio.Future[Standing | None]:
         lane = LANE_OF_ENDING[account[-2:]]
         waiting = self._waiting.setdefault(lane, Waiting(self._loop, self._counts))
         if not waiting:
             self._lanes.append(lane)
-        future = waiting.add(account)
+        future = waiting.add(account, asker)
         if len(self._reading) < _TOGETHER:
             task = self._loop.create_task(self._read())
             self._reading.add(task)

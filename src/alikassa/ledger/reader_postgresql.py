@@ -21,6 +21,7 @@ from alikassa.ledger.waiting import Waiting
 if TYPE_CHECKING:
     from alikassa.clock import Clock
     from alikassa.ledger.address import Address
+    from alikassa.ledger.asking import Asker
 
 __all__ = ["PostgresqlReader"]
 
@@ -92,10 +93,10 @@ class PostgresqlReader:
         self._statement: Any = None
         self._by_lane: LaneReader | None = None
 
-    def find(self, account: str, /) -> asyncio.Future[Standing | None]:
+    def find(self, account: str, asker: Asker | None = None, /) -> asyncio.Future[Standing | None]:
         if self._by_lane is not None:
-            return self._by_lane.find(account)
-        future = self._waiting.add(account)
+            return self._by_lane.find(account, asker)
+        future = self._waiting.add(account, asker)
         if self._reading is None:
             self._reading = self._loop.create_task(self._read())
         return future

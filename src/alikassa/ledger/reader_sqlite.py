@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from alikassa.clock import Clock
     from alikassa.ledger.address import Address
+    from alikassa.ledger.asking import Asker
 
 __all__ = ["SqliteReader"]
 
@@ -55,11 +56,11 @@ class SqliteReader:
         self.counts = ReadCounts()
         self._waiting = Waiting(self._loop, self.counts)
 
-    def find(self, account: str, /) -> asyncio.Future[Standing | None]:
+    def find(self, account: str, asker: Asker | None = None, /) -> asyncio.Future[Standing | None]:
         if not self._waiting:
             # Everything that is ready to run in this turn of the loop comes before it, and joins.
             self._loop.call_soon(self._read)
-        return self._waiting.add(account)
+        return self._waiting.add(account, asker)
 
     def _read(self) -> None:
         while self._waiting:

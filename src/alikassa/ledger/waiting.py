@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
+    from alikassa.ledger.asking import Asker
     from alikassa.ledger.counts import ReadCounts
     from alikassa.ledger.reader import Standing
 
@@ -24,8 +25,8 @@ __all__ = ["LANE_OF_ENDING", "MOST_SECONDS", "MOST_WAITING", "Joined", "Waiting"
 MOST_WAITING = 8192
 MOST_SECONDS = 1.0
 
-# An account, who waits for it, and since when by the monotonic clock.
-Waiter = tuple[str, "asyncio.Future[Standing | None]", float]
+# An account, who waits for it, since when by the monotonic clock, and for which request if that is known.
+Waiter = tuple[str, "asyncio.Future[Standing | None]", float, "Asker | None"]
 
 #: The lane of an account by the last two digits of its uuid's text: as `lane_of`, without reading the rest.
 LANE_OF_ENDING = {f"{byte:02x}": byte % LANES for byte in range(256)}
@@ -40,7 +41,7 @@ class Joined:
         self._waiters = waiters
         self._counts = counts
         self._begun = now
-        self.accounts = list(dict.fromkeys([account for account, _, _ in waiters]))
+        self.accounts = list(dict.fromkeys([account for account, _, _, _ in waiters]))
 
     def __bool__(self) -> bool:
         return bool(self._waiters)
@@ -48,7 +49,9 @@ class Joined:
     def give(self, found: Mapping[str, Standing]) -> None:
         """Everybody their account, None where there is no such."""
         self._counts.served(len(self._waiters), time.monotonic() - self._begun)
-        for account, future, _ in self._waiters:
+        if self._counts.watches:
+            self._tell(len(found), None)
+        for account, future, _, _ in self._waiters:
             if not future.done():
                 future.set_result(found.get(account))
 
@@ -56,13 +59,20 @@ class Joined:
         """Everybody this error."""
         self._counts.served(len(self._waiters), time.monotonic() - self._begun)
         self._counts.failures[name_of(error)] += 1
-        for _, future, _ in self._waiters:
+        if self._counts.watches:
+            self._tell(None, error)
+        for _, future, _, _ in self._waiters:
             if not future.done():
                 future.set_exception(error)
 
+    def _tell(self, rows: int | None, error: Exception | None) -> None:
+        askers = [asker for _, _, _, asker in self._waiters if asker is not None]
+        for watch in self._counts.watches:
+            watch.ended(askers, self._begun, rows, error)
+
     def cancel(self) -> None:
         """The read will not take place."""
-        for _, future, _ in self._waiters:
+        for _, future, _, _ in self._waiters:
             future.cancel()
 
 
@@ -79,7 +89,7 @@ class Waiting:
     def __bool__(self) -> bool:
         return bool(self._waiters)
 
-    def add(self, account: str) -> asyncio.Future[Standing | None]:
+    def add(self, account: str, asker: Asker | None = None) -> asyncio.Future[Standing | None]:
         """The future has a DatabaseUnavailableError at once when there is no more room."""
         future: asyncio.Future[Standing | None] = self._loop.create_future()
         now = time.monotonic()
@@ -87,14 +97,14 @@ class Waiting:
         if waiters and (len(waiters) >= MOST_WAITING or now - waiters[0][2] > MOST_SECONDS):
             self._turn_away(future)
         else:
-            waiters.append((account, future, now))
+            waiters.append((account, future, now, asker))
         return future
 
     def take(self) -> Joined:
         """The first of them, at most `MOST_JOINED`. Those who have waited too long are told, and not among them."""
         now = time.monotonic()
         late = 0
-        for _, future, at in self._waiters:
+        for _, future, at, _ in self._waiters:
             if now - at <= MOST_SECONDS:
                 break
             late += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.failures import translated
+from alikassa.ledger.slow import COMMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from alikassa.ledger.address import Address
+    from alikassa.ledger.slow import SlowQueries
 
 __all__ = ["Writer"]
 
@@ -25,9 +28,10 @@ __all__ = ["Writer"]
 class Writer:
     """One connection of the engine's. Making one takes longer than a small batch, so it is kept while it works."""
 
-    def __init__(self, address: Address, engine: AsyncEngine) -> None:
+    def __init__(self, address: Address, engine: AsyncEngine, slow: SlowQueries | None = None) -> None:
         self._address = address
         self._engine = engine
+        self._slow = slow
         self._connection: AsyncConnection | None = None
         self._opened: tuple[int, int] | None = None
         self._busy: asyncio.Lock | None = None
@@ -45,6 +49,9 @@ class Writer:
                 connection = await self._connect()
                 async with connection.begin():
                     yield connection
+                    committing = time.monotonic()
+                if self._slow is not None:
+                    self._slow.took(COMMIT, committing)
             except BaseException:
                 await self._give_up()
                 raise

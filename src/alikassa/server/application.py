@@ -21,7 +21,7 @@ from alikassa.server.freshness import Freshness
 from alikassa.server.limits.addresses import Addresses, parse_networks
 from alikassa.server.limits.limiter import Limiter, counting
 from alikassa.server.limits.rules import Rules
-from alikassa.server.log import RequestLog, configure_logging
+from alikassa.server.log import RequestLog, configure_logging, slow_queries
 from alikassa.server.metrics.leaving import LeavingTotals
 from alikassa.server.metrics.worker import WorkerTotals
 from alikassa.server.requests.recorder import Recorder
@@ -112,8 +112,12 @@ class Application:
     async def start(self) -> None:
         # Unseen: the process that started this one has seen it. If it is away at this moment, that is answered
         # request by request; a worker that would not start then would take the whole server with it.
-        database = Database.attach(self._settings.database)
-        self.serve_from(database, self._reader_of(database))
+        slow = slow_queries(self._settings.slow_seconds)
+        database = Database.attach(self._settings.database, slow)
+        reader = self._reader_of(database)
+        if slow is not None:
+            reader.counts.watches += (slow,)
+        self.serve_from(database, reader)
         self._requests = RequestWriter(database, self._recorder, self._log)
         self._requests.start()
         if self._settings.metrics_folder is not None:

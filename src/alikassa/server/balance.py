@@ -78,6 +78,14 @@ class Asked:
         return found
 
     @property
+    def request_id(self) -> str:
+        return self.correlation.request_id
+
+    @property
+    def trace_id(self) -> str:
+        return self.correlation.trace_id
+
+    @property
     def is_fresh(self) -> bool:
         """Whether what was read when it began may still be told."""
         return time.monotonic() - self.begun < FRESH_SECONDS
@@ -124,7 +132,7 @@ class BalanceEndpoint:
         """Take the headers, and read the account they name. What is read then lies within the request's time."""
         asked = Asked(headers, scope)
         if asked.account and asked.sign:
-            asked.reading = self._reader.find(asked.account)
+            asked.reading = self._reader.find(asked.account, asked)
         return asked
 
     def at_once(self, asked: Asked, body: bytes) -> Answer | None:
@@ -251,7 +259,7 @@ class BalanceEndpoint:
             return reading
         # The body took its time, and what was read when it began is history.
         asked.drop()
-        return self._reader.find(asked.account)
+        return self._reader.find(asked.account, asked)
 
     async def _refuse(self, asked: Asked, signature: bytes, body: bytes, *, stranger: bool) -> Answer:
         account = uuid.UUID(asked.account)

@@ -13,15 +13,17 @@ import structlog
 
 from alikassa.errors import DatabaseError
 from alikassa.ledger.asking import ASKING, fields_of
+from alikassa.ledger.slow import SlowQueries
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from alikassa.ledger.asking import Asker
+    from alikassa.ledger.slow import SlowQuery
     from alikassa.server.refusals import Cause
 
-__all__ = ["RequestLog", "configure_logging", "web_server_logging"]
+__all__ = ["RequestLog", "configure_logging", "slow_queries", "web_server_logging"]
 
 # Causes that wait to be worked out. When more are refused than can be looked up, some go without.
 _MOST_WAITING = 256
@@ -75,6 +77,20 @@ def _add_asking(_logger: object, _method: str, event: Any) -> Any:
 
 def _renderer() -> Any:
     return structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+
+
+def slow_queries(seconds: float | None) -> SlowQueries | None:
+    """Tells the log of statements that take so long; None for nobody who does."""
+    return None if seconds is None else SlowQueries(seconds, _slow_query)
+
+
+def _slow_query(query: SlowQuery) -> None:
+    told: dict[str, object] = {"seconds": round(query.seconds, 6), "statement": query.statement}
+    if query.rows is not None:
+        told["rows"] = query.rows
+    if query.failed:
+        told["failed"] = query.failed
+    structlog.get_logger("alikassa.database").warning("slow query", **told, **fields_of(query.askers))
 
 
 class _Refused(NamedTuple):

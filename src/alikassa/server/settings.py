@@ -45,6 +45,8 @@ class Settings:
     limit_store: str = "memory"
     #: The pause between two releases of all that is due. Nobody who asks or books waits for them.
     sweep_seconds: float = 3.0
+    #: Statements that take so long are logged; None for none of them.
+    slow_seconds: float | None = 0.5
     #: Servers that follow the primary, which may be asked for the four numbers.
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
     #: Where the processes leave their counts for the operator's metrics; None when nobody reads them.

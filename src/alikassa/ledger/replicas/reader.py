@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from alikassa.clock import Clock
+    from alikassa.ledger.asking import Asker
     from alikassa.ledger.replicas.numbers import Numbers
     from alikassa.ledger.replicas.permissions import Permitted
     from alikassa.ledger.replicas.settings import ReplicaSettings
@@ -99,8 +100,8 @@ class ReplicaReader:
         self._reading: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
-    def find(self, account: str, /) -> asyncio.Future[Standing | None]:
-        future = self._waiting.add(account)
+    def find(self, account: str, asker: Asker | None = None, /) -> asyncio.Future[Standing | None]:
+        future = self._waiting.add(account, asker)
         if self._reading is None:
             self._reading = self._loop.create_task(self._read())
             if self._beating is None:

@@ -14,6 +14,7 @@ from alikassa.ledger.books import Books
 from alikassa.ledger.database import Database
 from alikassa.ledger.reader import AccountReader, reader_for
 from alikassa.ledger.tokens import Tokens
+from alikassa.server.log import slow_queries
 from alikassa.server.metrics.scrape import Scrape
 from alikassa.server.operator.access import Access
 from alikassa.server.operator.log import OperatorLog
@@ -54,9 +55,12 @@ class Desk:
 async def open_desk(settings: Settings, statuses: Mapping[int, int]) -> AsyncIterator[Desk]:
     """The desk, with its sweeper at work. `statuses`: how many requests were answered with each."""
     # Unseen, as in the merchants' workers: if the database is away now, that is answered request by request.
-    database = Database.attach(settings.database)
+    slow = slow_queries(settings.slow_seconds)
+    database = Database.attach(settings.database, slow)
     log = OperatorLog()
     books, reader = Books(database), reader_for(database)
+    if slow is not None:
+        reader.counts.watches += (slow,)
     access = Access(Tokens(database), log)
     desk = Desk(
         settings.database,
