@@ -1,8 +1,11 @@
-"""The operator's OpenAPI document: true, whole, and shown without help from elsewhere."""
+"""The operator's OpenAPI document: true, whole, and shown without help from elsewhere.
+
+With ALIKASSA_LONG=1 forty times as many requests, of either role."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +27,9 @@ from schemathesis.specs.openapi.checks import (
 from operator_server import API, Operator, Served, operator_here, operator_served
 
 DOCS = "/operator/docs"
+LONG = os.environ.get("ALIKASSA_LONG") == "1"
+#: Of each address, in each way.
+EXAMPLES = 120 if LONG else 3
 CHECKS = [
     *(not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance),
     *(response_headers_conformance, negative_data_rejection, unsupported_method),
@@ -117,7 +123,9 @@ def ask(operation: Any, mode: GenerationMode, token: str, account: str) -> list[
     statuses = []
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=3, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
     def run(case: Any) -> None:
         if "account" in case.path_parameters and mode is GenerationMode.POSITIVE:
             case.path_parameters["account"] = account
@@ -136,3 +144,21 @@ def test_what_is_asked_by_the_document_is_answered_by_it(
     token = served.operator.write_token
     statuses = [status for found in promised.get_all_operations() for status in ask(found.ok(), mode, token, account)]
     assert some in statuses
+
+
+@pytest.mark.parametrize(("role", "refused"), [("read", 403), ("none", 401)])
+def test_who_may_not_change_anything_does_not(
+    promised: Any, served: Served, account: str, role: str, refused: int
+) -> None:
+    """Whatever is asked with a token that only reads, or with none, changes nothing, and is answered by the document."""
+    token = served.operator.read_token if role == "read" else "nobody's"
+    before = served.operator.ask("GET", f"{API}/accounts/{account}/statement")
+    assert before.status == 200
+    statuses = [
+        status
+        for found in promised.get_all_operations()
+        for status in ask(found.ok(), GenerationMode.POSITIVE, token, account)
+    ]
+    assert refused in statuses
+    assert 201 not in statuses
+    assert served.operator.ask("GET", f"{API}/accounts/{account}/statement").json == before.json
