@@ -46,7 +46,7 @@ test-browser: setup
 # Hundreds of kills, standbys that take over, twenty times as many random commands; a hundred thousand bad requests,
 # crowds of slow ones, and what the clock tells a stranger.
 test-long: setup
-	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_standby.py tests/test_books_stateful.py tests/long
+	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_standby.py tests/test_books_stateful.py tests/test_operator_document.py tests/long
 
 # Random inputs, guided by what of the code they reach, for the parsers of what comes from outside: FUZZ_SECONDS (60) each.
 # FUZZ="sign body" names some. Python 3.11 to 3.13 on Linux.

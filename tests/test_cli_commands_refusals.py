@@ -98,8 +98,8 @@ REFUSALS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ),
     (
         "payment record",
-        ("--amount", "1", "--reference", "n", "--effective-at", "9999-12-31T00:00:00Z"),
-        ("effective_at 9999-12-31", "has not come yet"),
+        ("--amount", "1", "--reference", "n", "--effective-at", "9998-12-31T00:00:00Z"),
+        ("effective_at 9998-12-31", "has not come yet"),
     ),
 ]
 

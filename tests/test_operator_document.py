@@ -150,7 +150,7 @@ def test_what_is_asked_by_the_document_is_answered_by_it(
 def test_who_may_not_change_anything_does_not(
     promised: Any, served: Served, account: str, role: str, refused: int
 ) -> None:
-    """Whatever is asked with a token that only reads, or with none, changes nothing, and is answered by the document."""
+    """What is asked with a token that only reads, or with none, changes nothing, and is answered by the document."""
     token = served.operator.read_token if role == "read" else "nobody's"
     before = served.operator.ask("GET", f"{API}/accounts/{account}/statement")
     assert before.status == 200

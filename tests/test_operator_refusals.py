@@ -60,6 +60,18 @@ MALFORMED: dict[str, tuple[str, Any, str]] = {
         PAYMENT | {"effective_at": "0001-01-01T00:00:00+14:00"},
         "InvalidInput",
     ),
+    # It has no local time in New York, whose day has not begun.
+    "the first moment of the calendar": ("payment", PAYMENT | {"effective_at": "0001-01-01T00:00:00Z"}, "InvalidInput"),
+    "a sum due at the end of the calendar": (
+        "opening",
+        {
+            "balance": "1",
+            "hold": "5",
+            "reference": "x",
+            "lots": [{"bucket": "hold", "amount": "5", "due_at": "9999-12-31T23:30:00Z"}],
+        },
+        "InvalidInput",
+    ),
     "a lot that is none": ("hold_released", {"lot": "17", "reference": "x", "reason": "y"}, "InvalidInput"),
     "a lot beyond all numbers": (
         "hold_released",

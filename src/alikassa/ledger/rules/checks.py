@@ -33,6 +33,10 @@ LONGEST_METADATA = 4096
 #: Lots and payouts that one opening may bring.
 MOST_OPEN = 10_000
 
+# The first and the last days of Python's calendar have no local time in some zones, and no account was held in 1899.
+EARLIEST_YEAR = 1900
+LATEST_YEAR = 9998
+
 #: Kinds whose reason is for the books to show: somebody decided it by hand.
 _REASONED = frozenset(
     {
@@ -55,7 +59,7 @@ def check_text(value: str, name: str, longest: int) -> str:
 def check(command: Command) -> None:
     """InvalidInputError for what cannot be kept, AmountError for amounts that no such event has."""
     _check_texts(command)
-    _check_aware(command.effective_at, "effective_at")
+    _check_moment(command.effective_at, "effective_at")
     _check_amounts(command)
     match command:
         case HoldRelease() | ReserveRelease():
@@ -67,7 +71,7 @@ def check(command: Command) -> None:
         case Reversal() if command.of_kind not in (Kind.ADJUSTMENT, Kind.FEE):
             raise InvalidInputError(f"A {command.of_kind} is not reversed.", remedy="Adjustments and fees are.")
         case ClosePeriod():
-            _check_aware(command.until, "until")
+            _check_moment(command.until, "until")
         case SetPolicy():
             check_policy(command.policy)
         case Opening():
@@ -86,9 +90,15 @@ def _check_texts(command: Command) -> None:
         _check_metadata(command.metadata)
 
 
-def _check_aware(moment: datetime | None, name: str) -> None:
-    if moment is not None and moment.tzinfo is None:
+def _check_moment(moment: datetime | None, name: str) -> None:
+    if moment is None:
+        return
+    if moment.tzinfo is None:
         raise InvalidInputError(f"{name} has no time zone.", remedy="Write it as 2026-01-31T12:00:00Z.")
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        raise InvalidInputError(
+            f"{name} is out of range.", remedy=f"Write a year from {EARLIEST_YEAR} to {LATEST_YEAR}."
+        )
 
 
 def _check_release(command: HoldRelease | ReserveRelease) -> None:
@@ -136,7 +146,7 @@ def _check_opening(command: Opening) -> None:
         raise InvalidInputError(f"An opening brings up to {MOST_OPEN} lots and payouts.")
     for lot in command.lots:
         _positive(lot.amount, "lot's amount")
-        _check_aware(lot.due_at, "A lot's due_at")
+        _check_moment(lot.due_at, "A lot's due_at")
         if lot.bucket not in (Bucket.HOLD, Bucket.ROLLING_RESERVE):
             raise InvalidInputError(f"A lot in {lot.bucket}.", remedy="Lots are in hold or rolling_reserve.")
         if lot.source:
