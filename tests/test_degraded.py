@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 
-from alikassa.errors import DatabaseError
+from alikassa.errors import DatabaseError, DatabaseUnavailableError
+from alikassa.ledger import database as databases
 from alikassa.ledger.address import Address
 from alikassa.ledger.books import Books
-from alikassa.ledger.commands import Adjustment
+from alikassa.ledger.commands import Adjustment, Payment
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket
 from alikassa.ledger.reader import reader_for
+from alikassa.server import seldom
 from conftest import PAGE_ACCOUNT, Shop, open_shop
+from crash_checks import open_accounts
+from operator_server import operator_here
 
 pytestmark = pytest.mark.anyio
 
@@ -93,3 +100,77 @@ async def test_a_reader_asks_anew_when_its_connection_was_lost(
         assert found is not None
         assert found.balance == "93.84000000"
         await reader.close()
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT count(*) FROM n"
+
+
+async def test_a_question_that_takes_too_long_is_given_up(shop_here: Shop) -> None:
+    """By the database too; the next one is answered."""
+    database = Database.attach(shop_here.database, seconds=0.3)
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(DatabaseUnavailableError, match="in time"):
+                async with database.read() as connection:
+                    await connection.execute(sa.text(ENDLESS))
+        async with database.read() as connection:
+            assert await connection.scalar(sa.text("SELECT count(*) FROM accounts")) == 1
+            busy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'WITH RECURSIVE n%' AND state = 'active'"
+            assert not database.is_postgresql or await connection.scalar(sa.text(busy)) == 0
+    finally:
+        await database.close()
+
+
+async def test_a_read_only_database_is_known_as_such(postgresql_url: str) -> None:
+    """It takes no writing transaction; what a batch met is known until one is booked again."""
+    async with await Database.open(postgresql_url, create=True) as database:
+        (account,) = await open_accounts(database, 1)
+        books, command = Books(database), Payment(account, 10**10, "order-1")
+        await database.check_writable()
+        await _read_only(postgresql_url, "on")
+        with pytest.raises(DatabaseUnavailableError, match="cannot be written"):
+            await database.check_writable()
+        with pytest.raises(DatabaseUnavailableError, match="cannot be written"):
+            await books.book(command)
+        assert books.trouble is not None
+        await _read_only(postgresql_url, "off")
+        await database.check_writable()
+        assert not (await books.book(command)).repeated
+        assert books.trouble is None
+
+
+async def _read_only(url: str, value: str) -> None:
+    own = await asyncpg.connect(url)
+    await own.execute("SET default_transaction_read_only = off")
+    name = await own.fetchval("SELECT current_database()")
+    await own.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+    await own.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await own.close()
+
+
+def test_the_same_is_said_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a few seconds a kind, and then how many were not said."""
+    monkeypatch.setattr(seldom, "SECONDS", 0.2)
+    saying = seldom.Seldom()
+    assert [saying.unsaid("away") for _ in range(3)] == [0, None, None]
+    assert saying.unsaid("full") == 0
+    time.sleep(0.25)
+    assert saying.unsaid("away") == 2
+
+
+def test_the_operator_is_told_whether_it_is_ready(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 while nobody can write, without a token and without insides; 200 when that is over."""
+    monkeypatch.setattr(databases, "BUSY_SECONDS", 0.05)
+    with operator_here(sqlite_url) as operator:
+        ready = operator.bearing("").ask("GET", "/operator/readyz")
+        assert (ready.status, ready.json) == (200, {"status": "ready"})
+        other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+        other.execute("BEGIN IMMEDIATE")
+        answer = operator.bearing("").ask("GET", "/operator/readyz")
+        assert (answer.status, answer.json, answer.headers["retry-after"]) == (503, {"status": "not ready"}, "1")
+        other.rollback()
+        other.close()
+        assert operator.ask("GET", "/operator/readyz").status == 200

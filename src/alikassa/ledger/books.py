@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alikassa.clock import Clock
+    from alikassa.errors import DatabaseError
     from alikassa.ledger.commands import Command
     from alikassa.ledger.database import Database
     from alikassa.ledger.loading import Policies
@@ -58,6 +59,11 @@ class Books:
     def waiting(self) -> int:
         """Jobs that wait to be booked."""
         return sum(queue.waiting for queue in self._queues)
+
+    @property
+    def trouble(self) -> DatabaseError | None:
+        """What keeps commands from being booked at this time, as far as is known."""
+        return next((queue.trouble for queue in self._queues if queue.trouble is not None), None)
 
     async def book(self, command: Command) -> Booked:
         """Book one command, and return when it is committed.

@@ -8,7 +8,7 @@ import time
 from contextlib import asynccontextmanager
 from datetime import UTC
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from alikassa import clock
 from alikassa.errors import DatabaseMissingError, DatabaseUnavailableError, DatabaseVersionError
 from alikassa.ledger.address import Address
-from alikassa.ledger.failures import translated
+from alikassa.ledger.failures import translated, unwritable
 from alikassa.ledger.ids import LANES
 from alikassa.ledger.schema import REVISION, settings
 from alikassa.ledger.slow import COMMIT
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.slow import SlowQueries
 
-__all__ = ["Database"]
+__all__ = ["QUESTION_SECONDS", "WRITER_SECONDS", "Database"]
 
 #: How long a statement waits for another's lock before the database counts as not available, in seconds.
 BUSY_SECONDS = 5.0
@@ -42,6 +42,10 @@ MOST_CONNECTIONS = 15
 #: How long one statement of the writer's may take. A server that vanished says nothing, and the system would wait for
 #: it for a quarter of an hour; whoever waits to be booked is told then, and a standby can be asked.
 WRITER_SECONDS = 30.0
+#: The same for the questions of a server, where somebody else waits for the connection.
+QUESTION_SECONDS = 10.0
+# SQLite looks whether its time is over after so many of its steps: a millisecond or so.
+_STEPS = 20_000
 
 # Two programs that meet an empty database at once: one migrates, the other waits. Any constant will do.
 _MIGRATION_LOCK = 0x616C696B
@@ -62,10 +66,13 @@ class Database:
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
 
     @classmethod
-    def attach(cls, url: str, slow: SlowQueries | None = None) -> Self:
-        """The database at `url`, unseen: for a program whose parent has opened it and found it good."""
+    def attach(cls, url: str, slow: SlowQueries | None = None, *, seconds: float | None = None) -> Self:
+        """The database at `url`, unseen: for a program whose parent has opened it and found it good.
+
+        With `seconds` a question that takes longer is given up, by the database too: DatabaseUnavailableError.
+        """
         address = Address.parse(url)
-        return cls(address, _engine(address), slow)
+        return cls(address, _engine(address, seconds), slow)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = False, migrate: bool = False) -> Self:
@@ -101,7 +108,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements see one state of the database. Writes nothing."""
-        async with self._slot(), translated(self.address), self._engine.connect() as connection:
+        async with self._connection() as connection:
             if self.is_postgresql:
                 await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
@@ -112,13 +119,33 @@ class Database:
 
         On SQLite it holds the one write lock from its start, so that what it reads cannot change under it.
         """
-        async with self._slot(), translated(self.address), self._engine.connect() as connection:
+        async with self._connection() as connection:
             await connection.execution_options(write=True)
             async with connection.begin():
-                yield connection
+                try:
+                    yield connection
+                except TimeoutError:
+                    # Nor would it answer to a rollback.
+                    await connection.invalidate()
+                    raise
                 committing = time.monotonic()
             if self._slow is not None:
                 self._slow.took(COMMIT, committing)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        async with self._slot(), translated(self.address), self._engine.connect() as connection:
+            try:
+                yield connection
+            except TimeoutError:
+                await connection.invalidate()
+                raise
+
+    async def check_writable(self) -> None:
+        """DatabaseUnavailableError when it takes no writing transaction."""
+        async with self.write() as connection:
+            if self.is_postgresql and await connection.scalar(sa.text("SHOW transaction_read_only")) == "on":
+                raise unwritable(self.address)
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -244,12 +271,18 @@ def _writer_engine(address: Address, engine: AsyncEngine) -> AsyncEngine:
     )
 
 
-def _engine(address: Address) -> AsyncEngine:
+def _engine(address: Address, seconds: float | None) -> AsyncEngine:
     if address.sqlite_file is None:
+        settings: dict[str, Any] = {}
+        if seconds is not None:
+            settings = {
+                "command_timeout": seconds,
+                "server_settings": {"statement_timeout": str(int(seconds * 1000))},
+            }
         # The driver reads the URL itself, here and in the reader, so that one URL means the same to both.
         return create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=address.connect,
+            async_creator=partial(address.connect, **settings),
             pool_size=5,
             max_overflow=MOST_CONNECTIONS - 5,
             pool_pre_ping=True,
@@ -263,17 +296,27 @@ def _engine(address: Address) -> AsyncEngine:
     )
 
     @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
+    def prepare(connection: Any, record: Any) -> None:
         # We begin transactions ourselves: the driver's own habit begins them too late.
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        if seconds is not None:
+            info = record.info
+            # Called in the driver's thread, wherever that is in its work.
+            connection.run_async(
+                lambda driver: driver.set_progress_handler(
+                    lambda: time.monotonic() > info.get("until", float("inf")), _STEPS
+                )
+            )
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get("write", False)
+        if seconds is not None:
+            connection.info["until"] = time.monotonic() + (max(seconds, WRITER_SECONDS) if writes else seconds)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.address import Address
 
-__all__ = ["DRIVER_ERRORS", "translate", "translated"]
+__all__ = ["DRIVER_ERRORS", "translate", "translated", "unwritable"]
 
 #: What the drivers raise. The last is what a connection says that was cut off while it was handed out.
 DRIVER_ERRORS = (
@@ -54,7 +54,7 @@ def translate(address: Address, error: Exception) -> DatabaseError:
     if isinstance(cause, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)):
         return DatabaseConflictError(f"The database at {address} let another transaction go first: {text}.")
     if isinstance(cause, (asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError)):
-        return _unwritable(address, full=isinstance(cause, asyncpg.DiskFullError))
+        return unwritable(address, full=isinstance(cause, asyncpg.DiskFullError))
     if isinstance(cause, asyncpg.QueryCanceledError):
         return DatabaseUnavailableError(f"The database at {address} does not answer in time.")
     if isinstance(cause, _AWAY):
@@ -75,13 +75,13 @@ def _sqlite(address: Address, cause: sqlite3.Error, text: str) -> DatabaseError:
     if "unable to open" in text:
         return DatabaseMissingError(f"The database at {address} cannot be opened.", remedy="Check its permissions.")
     if "readonly" in text or "is full" in text:
-        return _unwritable(address, full="is full" in text)
+        return unwritable(address, full="is full" in text)
     if text == "interrupted":
         return DatabaseUnavailableError(f"The database at {address} does not answer in time.")
     return DatabaseError(f"The database at {address} failed: {text}.")
 
 
-def _unwritable(address: Address, *, full: bool) -> DatabaseUnavailableError:
+def unwritable(address: Address, *, full: bool = False) -> DatabaseUnavailableError:
     """It may be read all the same. Nothing was written, and the same can be once that is mended."""
     if full:
         return DatabaseUnavailableError(

@@ -9,7 +9,13 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from alikassa.errors import AlikassaError, DatabaseConflictError, DatabaseUnavailableError, OverloadedError
+from alikassa.errors import (
+    AlikassaError,
+    DatabaseConflictError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    OverloadedError,
+)
 from alikassa.ledger.asking import ASKING
 from alikassa.ledger.attempts import Kept, Key, find_answers, keep_answers
 from alikassa.ledger.batch import Decided, Job, decide
@@ -31,6 +37,8 @@ __all__ = ["MOST_TOGETHER", "MOST_WAITING", "WriterQueue"]
 #: Commands that one commit books at most, and jobs that may wait for one.
 MOST_TOGETHER = 256
 MOST_WAITING = 20_000
+#: How long a batch that was not booked counts as news of the database.
+TROUBLE_SECONDS = 10.0
 #: How often a batch is tried again that another process's transaction has crossed.
 _TRIES = 12
 
@@ -50,6 +58,14 @@ class WriterQueue:
         self._waiting: deque[Job] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._committing = False
+        self._trouble: tuple[float, DatabaseError] | None = None
+
+    @property
+    def trouble(self) -> DatabaseError | None:
+        """What kept the last batch from being booked, unless that is long ago: it may have passed unnoticed since."""
+        if self._trouble is None or time.monotonic() - self._trouble[0] > TROUBLE_SECONDS:
+            return None
+        return self._trouble[1]
 
     @property
     def waiting(self) -> int:
@@ -78,6 +94,8 @@ class WriterQueue:
             try:
                 decided = await self._book(jobs)
             except AlikassaError as error:
+                if isinstance(error, DatabaseError):
+                    self._trouble = (time.monotonic(), error)
                 self._counts.failed(chain.from_iterable(job.kinds() for job in jobs), error)
                 _tell(jobs, error)
                 continue
@@ -88,6 +106,7 @@ class WriterQueue:
                 for job in jobs:
                     job.future.cancel()
                 raise
+            self._trouble = None
             self._waiting.extendleft(reversed(decided.deferred))
             for job, outcome in decided.outcomes:
                 if isinstance(outcome, AlikassaError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # re-exported there for applications
 
 from alikassa.errors import DatabaseError
-from alikassa.ledger.database import Database
+from alikassa.ledger.database import QUESTION_SECONDS, Database
 from alikassa.ledger.reader import reader_for
 from alikassa.protocol.messages import BALANCE_PATH, INVALID
 from alikassa.server.answers import Answer, problem
@@ -113,7 +113,7 @@ class Application:
         # Unseen: the process that started this one has seen it. If it is away at this moment, that is answered
         # request by request; a worker that would not start then would take the whole server with it.
         slow = slow_queries(self._settings.slow_seconds)
-        database = Database.attach(self._settings.database, slow)
+        database = Database.attach(self._settings.database, slow, seconds=QUESTION_SECONDS)
         reader = self._reader_of(database)
         if slow is not None:
             reader.counts.watches += (slow,)

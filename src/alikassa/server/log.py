@@ -14,6 +14,7 @@ import structlog
 from alikassa.errors import DatabaseError
 from alikassa.ledger.asking import ASKING, fields_of
 from alikassa.ledger.slow import SlowQueries
+from alikassa.server.seldom import Seldom
 
 if TYPE_CHECKING:
     import uuid
@@ -113,6 +114,7 @@ class RequestLog:
         self._waiting: asyncio.Queue[_Refused] = asyncio.Queue(_MOST_WAITING)
         self._worker: asyncio.Task[None] | None = None
         self._dropped = 0
+        self._seldom = Seldom()
         # Of this second: lines about limited requests, and how many had none.
         self._limited_second = 0.0
         self._limited = 0
@@ -189,7 +191,11 @@ class RequestLog:
         self._log.error("requests missing from the merchants' log", count=count, problem=problem)
 
     def database_failed(self, error: DatabaseError, about: Asker | None = None) -> None:
-        self._log.error("database", problem=str(error), kind=type(error).__name__, **_named(about))
+        """Once in a few seconds a kind, with how many more there were."""
+        kind = type(error).__name__
+        more = self._seldom.unsaid(kind)
+        if more is not None:
+            self._log.error("database", problem=str(error), kind=kind, more=more, **_named(about))
 
     def limits_uncounted(self, error: Exception) -> None:
         """The store of the limits does not answer: this worker counts by itself for a while."""

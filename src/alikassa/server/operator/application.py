@@ -19,6 +19,7 @@ from alikassa.server.operator.desk import Desk, open_desk
 from alikassa.server.operator.document import document_routes
 from alikassa.server.operator.manners import Manners
 from alikassa.server.operator.metrics import metrics
+from alikassa.server.operator.readiness import readyz
 from alikassa.server.operator.refusals import problem_of
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def application(
         route_handlers=[
             Router(PREFIX, route_handlers=handlers),
             _healthz,
+            readyz,
             metrics,
             *document_routes(PREFIX, handlers),
             *beside,

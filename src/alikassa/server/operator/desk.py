@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alikassa.ledger.books import Books
-from alikassa.ledger.database import Database
+from alikassa.ledger.database import QUESTION_SECONDS, Database
 from alikassa.ledger.reader import AccountReader, reader_for
 from alikassa.ledger.tokens import Tokens
 from alikassa.server.log import slow_queries
@@ -56,7 +56,7 @@ async def open_desk(settings: Settings, statuses: Mapping[int, int]) -> AsyncIte
     """The desk, with its sweeper at work. `statuses`: how many requests were answered with each."""
     # Unseen, as in the merchants' workers: if the database is away now, that is answered request by request.
     slow = slow_queries(settings.slow_seconds)
-    database = Database.attach(settings.database, slow)
+    database = Database.attach(settings.database, slow, seconds=QUESTION_SECONDS)
     log = OperatorLog()
     books, reader = Books(database), reader_for(database)
     if slow is not None:

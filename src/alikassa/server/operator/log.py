@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from alikassa.server.seldom import Seldom
+
 if TYPE_CHECKING:
     from alikassa.errors import AlikassaError
 
@@ -17,6 +19,7 @@ class OperatorLog:
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("alikassa.operator")
+        self._seldom = Seldom()
 
     def serving(self, url: str) -> None:
         self._log.info("operator serving", url=url)
@@ -35,10 +38,15 @@ class OperatorLog:
         self._log.error("unexpected error", method=method, path=path, exc_info=error)
 
     def database_failed(self, error: AlikassaError) -> None:
-        self._log.error("database", problem=str(error), kind=type(error).__name__)
+        """Once in a few seconds a kind, with how many more there were."""
+        kind = type(error).__name__
+        more = self._seldom.unsaid(kind)
+        if more is not None:
+            self._log.error("database", problem=str(error), kind=kind, more=more)
 
     def note_failed(self, error: AlikassaError) -> None:
-        self._log.warning("a token's use was not written down", problem=str(error))
+        if self._seldom.unsaid("note") is not None:
+            self._log.warning("a token's use was not written down", problem=str(error))
 
     def verification_not_noted(self, error: AlikassaError) -> None:
         self._log.warning("a verification was not written down", problem=str(error))

@@ -11,7 +11,7 @@ import msgspec
 from alikassa import clock
 from alikassa.errors import DatabaseError, OverloadedError
 from alikassa.ledger.attempts import Answer
-from alikassa.ledger.database import Database
+from alikassa.ledger.database import WRITER_SECONDS, Database
 from alikassa.ledger.verify.past import note_verification
 from alikassa.ledger.verify.verification import Progress, Verified, verify
 from alikassa.server.operator.answers import encode
@@ -60,7 +60,7 @@ async def _elsewhere(url: str, account: uuid.UUID | None) -> tuple[Verified, Dat
 
     async def run() -> tuple[Verified, DatabaseError | None]:
         started_at = clock.now()
-        async with Database.attach(url) as own:
+        async with Database.attach(url, seconds=WRITER_SECONDS) as own:
             found = await verify(own, account=account, progress=look)
             return found, None if account else await note_verification(own, started_at, found)
 
