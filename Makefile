@@ -44,7 +44,7 @@ test-browser: setup
 	@$(BIN)/pytest -n 2 tests/browser
 
 # Hundreds of kills, standbys that take over, twenty times as many random commands; a hundred thousand bad requests,
-# crowds of slow ones, and what the clock tells a stranger.
+# crowds of slow ones, thousands by the operator's document, and what the clock tells a stranger.
 test-long: setup
 	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_standby.py tests/test_books_stateful.py tests/test_operator_document.py tests/long
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -129,6 +129,8 @@ def ask(operation: Any, mode: GenerationMode, token: str, account: str) -> list[
     def run(case: Any) -> None:
         if "account" in case.path_parameters and mode is GenerationMode.POSITIVE:
             case.path_parameters["account"] = account
+        # A parameter that is an empty list or object is not sent at all, and then nothing is wrong with the request.
+        assume(not any(value in ([], {}) for value in (case.query or {}).values()))
         answer = case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=checks)
         statuses.append(answer.status_code)
 
