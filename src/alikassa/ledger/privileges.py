@@ -33,6 +33,7 @@ from alikassa.ledger.schema import (
     users,
     verifications,
 )
+from alikassa.ledger.statistics import GROWING
 
 if TYPE_CHECKING:
     from alikassa.ledger.database import Database
@@ -87,4 +88,8 @@ async def grant_server(database: Database, role: str) -> None:
             # Citus grants no rights on single columns.
             rights = re.sub(r" \([^)]*\)", "", named) if whole else named
             await connection.execute(sa.text(f"GRANT {rights} ON {table.name} TO {quoted}"))
+        if not whole and int(await connection.scalar(sa.text("SHOW server_version_num")) or 0) >= 170000:
+            # Statistics of fast-growing books are made by whoever fills them.
+            for table in GROWING:
+                await connection.execute(sa.text(f"GRANT MAINTAIN ON {table.name} TO {quoted}"))
         await connection.execute(sa.text(f"GRANT SELECT ON alembic_version TO {quoted}"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from alikassa.ledger.books import Books
 from alikassa.ledger.database import QUESTION_SECONDS, Database
 from alikassa.ledger.reader import AccountReader, reader_for
+from alikassa.ledger.statistics import refresh_statistics
 from alikassa.ledger.tokens import Tokens
 from alikassa.server.log import slow_queries
 from alikassa.server.metrics.scrape import Scrape
@@ -92,6 +93,7 @@ async def _sweep(desk: Desk, seconds: float) -> None:
     while True:
         try:
             swept = await desk.books.sweep()
+            await refresh_statistics(desk.database)
         except Exception as error:  # a sweep must not end the process, nor a defect in it end the sweeping
             desk.scrape.totals.sweep_failed()
             desk.log.sweep_failed(error)
