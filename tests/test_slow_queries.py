@@ -40,6 +40,7 @@ class Named(NamedTuple):
 
     request_id: str
     trace_id: str = ""
+    span: None = None
 
 
 def engine_of(url: str) -> str:

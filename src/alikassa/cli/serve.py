@@ -131,6 +131,9 @@ def serve(
     slow_query: Annotated[
         str, typer.Option("--slow-query", help="Statements that take so many seconds are logged; 0: all, none: none.")
     ] = "0.5",
+    traces: Annotated[
+        bool, typer.Option("--traces", help="Export spans where OTEL_TRACES_EXPORTER says. Needs alikassa[otel].")
+    ] = False,
     sweep_seconds: Annotated[
         float,
         typer.Option("--sweep-seconds", min=0.1, max=3600, help="The operator's process books due releases so often."),
@@ -170,6 +173,7 @@ def serve(
         limit_store=limit_store,
         sweep_seconds=sweep_seconds,
         slow_seconds=_seconds(slow_query),
+        traces=traces,
         replicas=ReplicaSettings(tuple(replica or ()), replica_staleness),
     )
     run(settings, "alikassa.cabinet.application:application")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,12 @@ class Asker(Protocol):
 
     @property
     def trace_id(self) -> str:
-        """The caller's trace, 32 hexadecimal digits, or ""."""
+        """Its trace, 32 hexadecimal digits, or ""."""
+        ...
+
+    @property
+    def span(self) -> Any:
+        """Its span, if it is traced."""
         ...
 
 

@@ -33,7 +33,7 @@ class Job(msgspec.Struct, eq=False):
     """Commands that are booked together or not at all, mostly one; with none, what is due of `accounts` is released.
 
     The future's result is the outcome of each command, or the answer when the job is an attempt. `askers` are the
-    requests that it is for.
+    requests that it is for; it was `added` to the queue then, by the monotonic clock.
     """
 
     commands: Sequence[Command]
@@ -41,6 +41,7 @@ class Job(msgspec.Struct, eq=False):
     attempt: Attempt | None = None
     accounts: Sequence[uuid.UUID] = ()
     askers: Sequence[Asker] = ()
+    added: float = 0.0
 
     def touched(self) -> Iterable[uuid.UUID]:
         yield from self.accounts

@@ -6,6 +6,7 @@ Nothing is acknowledged before it is committed.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from alikassa import clock
@@ -114,7 +115,8 @@ class Books:
     def _add(
         self, commands: Sequence[Command], *, attempt: Attempt | None = None, accounts: Sequence[uuid.UUID] = ()
     ) -> asyncio.Future[list[Booked | AlikassaError] | Answer]:
-        job = Job(commands, asyncio.get_running_loop().create_future(), attempt, accounts, ASKING.get())
+        future = asyncio.get_running_loop().create_future()
+        job = Job(commands, future, attempt, accounts, ASKING.get(), time.monotonic())
         # All commands of an account wait in one queue. A job of several accounts waits where its first one does: rows
         # are locked in one order, so that writers never lock each other out.
         account = next(iter(job.touched()))

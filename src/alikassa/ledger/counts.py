@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from alikassa.ledger.asking import Asker
+    from alikassa.ledger.batch import Job
     from alikassa.ledger.model import Booked, JournalEntry, Kind
 
 __all__ = ["WIDTH", "BookCounts", "ReadCounts", "Spread", "Told", "name_of", "told_of"]
@@ -81,10 +82,23 @@ class ReadCounts:
         times.total += seconds
 
 
-class BookCounts:
-    """The writer's work: commands by kind and what became of them, entries by kind, batches."""
+class BatchWatch(Protocol):
+    """Is told of batches."""
 
-    __slots__ = ("again", "commands", "commit_seconds", "entries", "failures", "seconds", "sizes")
+    def taken(self, jobs: Sequence[Job]) -> None:
+        """These wait no more."""
+        ...
+
+    def batch(self, jobs: Sequence[Job], begun: float, marks: Sequence[float], error: BaseException | None) -> None:
+        """One was committed or failed. `begun` and `marks`, when its steps ended, are by the monotonic clock."""
+        ...
+
+
+class BookCounts:
+    """The writer's work: commands by kind and what became of them, entries by kind, batches. `watches` are told of each
+    batch."""
+
+    __slots__ = ("again", "commands", "commit_seconds", "entries", "failures", "seconds", "sizes", "watches")
 
     def __init__(self) -> None:
         self.commands: Counter[Told] = Counter()
@@ -96,6 +110,7 @@ class BookCounts:
         #: Batches that were tried again, and the errors of those that were given up.
         self.again = 0
         self.failures: Counter[str] = Counter()
+        self.watches: tuple[BatchWatch, ...] = ()
 
     def failed(self, kinds: Iterable[Kind], error: Exception) -> None:
         """A batch that was given up."""

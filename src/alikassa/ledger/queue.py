@@ -89,8 +89,6 @@ class WriterQueue:
         await asyncio.sleep(0)
         while self._waiting:
             jobs = self._take()
-            # Not whoever happened to wake the writer.
-            ASKING.set(tuple(dict.fromkeys(asker for job in jobs for asker in job.askers)))
             try:
                 decided = await self._book(jobs)
             except AlikassaError as error:
@@ -107,7 +105,7 @@ class WriterQueue:
                     job.future.cancel()
                 raise
             self._trouble = None
-            self._waiting.extendleft(reversed(decided.deferred))
+            self._defer(decided.deferred)
             for job, outcome in decided.outcomes:
                 if isinstance(outcome, AlikassaError):
                     _tell([job], outcome)
@@ -133,7 +131,16 @@ class WriterQueue:
             touched |= accounts
             if lonely:
                 alone |= accounts
+        # What is done now is done for these, and not for whoever happened to wake the writer.
+        ASKING.set(tuple(dict.fromkeys(asker for job in jobs for asker in job.askers)))
+        for watch in self._counts.watches:
+            watch.taken(jobs)
         return jobs
+
+    def _defer(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.added = time.monotonic()
+        self._waiting.extendleft(reversed(jobs))
 
     async def _book(self, jobs: Sequence[Job]) -> Decided:
         for tries in range(1, _TRIES + 1):
@@ -149,21 +156,39 @@ class WriterQueue:
         raise AssertionError
 
     async def _try(self, jobs: Sequence[Job]) -> Decided:
+        begun = time.monotonic()
+        # When each step ended: locking, loading, deciding, writing, committing.
+        marks: list[float] = []
+        try:
+            decided = await self._steps(jobs, begun, marks)
+        except BaseException as error:
+            for watch in self._counts.watches:
+                watch.batch(jobs, begun, marks, error)
+            raise
+        for watch in self._counts.watches:
+            watch.batch(jobs, begun, marks, None)
+        return decided
+
+    async def _steps(self, jobs: Sequence[Job], begun: float, marks: list[float]) -> Decided:
         needs = needs_of(command for job in jobs for command in job.commands)
         attempts = [job.attempt for job in jobs if job.attempt is not None]
         self._committing = False
-        begun = time.monotonic()
         async with self._connection.transaction() as connection:
             found, now = await lock_accounts(connection, {account for job in jobs for account in job.touched()})
+            marks.append(time.monotonic())
             if self._now is not None:
                 now = self._now()
             sheets = await load(connection, found, needs, now, self._policies)
             answers: dict[Key, Kept] = await find_answers(connection, attempts) if attempts else {}
+            marks.append(time.monotonic())
             decided = decide(jobs, sheets, answers, now)
+            marks.append(time.monotonic())
             await write(connection, sheets.values())
             await keep_answers(connection, decided.answers, answers, now)
             self._committing = True
             committing = time.monotonic()
+            marks.append(committing)
+        marks.append(time.monotonic())
         self._counts.committed(
             decided.told, (entry for sheet in sheets.values() for entry in sheet.new_entries), begun, committing
         )

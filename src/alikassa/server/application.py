@@ -83,7 +83,7 @@ class Application:
         self._settings = settings
         self._log = RequestLog() if log is None else log
         addresses = Addresses(parse_networks(settings.trusted_proxy))
-        self._recorder = Recorder(addresses)
+        self._recorder = self._new_recorder(addresses)
         self._counts = self._recorder.counts
         #: Requests that have arrived and are not answered yet.
         self.in_flight = 0
@@ -101,6 +101,12 @@ class Application:
         # In a worker, where merchants will look at what was recorded.
         self._requests: RequestWriter | None = None
         self._leaving: LeavingTotals | None = None
+
+    def _new_recorder(self, addresses: Addresses) -> Recorder:
+        return Recorder(addresses)
+
+    def _new_endpoint(self, *parts: Any) -> BalanceEndpoint:
+        return BalanceEndpoint(*parts)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         configure_logging()
@@ -145,7 +151,7 @@ class Application:
         self._reader = reader
         self._freshness = Freshness(database)
         self._verifier = Verifier()
-        self._endpoint = BalanceEndpoint(
+        self._endpoint = self._new_endpoint(
             *(database, reader, self._verifier, self._log, self._settings.errors, self._recorder, self._freshness),
             self._limiter,
         )

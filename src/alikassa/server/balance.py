@@ -9,7 +9,7 @@ import time
 import uuid
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alikassa.ledger.database import Database
-    from alikassa.ledger.reader import AccountReader, Standing
+    from alikassa.ledger.reader import AccountReader, ActiveCertificate, Standing
     from alikassa.server.limits.limiter import Limiter
     from alikassa.server.log import RequestLog
     from alikassa.server.verification import Verified, Verifier
@@ -74,8 +74,12 @@ class Asked:
     def correlation(self) -> Correlation:
         found = self.named
         if found is None:
-            found = self.named = Correlation(self.headers.get_all("traceparent"))
+            found = self.named = Correlation(self.headers.get_all("traceparent"), self.span)
         return found
+
+    @property
+    def span(self) -> Any:
+        return getattr(self.scope, "span", None)
 
     @property
     def request_id(self) -> str:
@@ -199,7 +203,7 @@ class BalanceEndpoint:
             asked.drop()
             return self.limited(asked, wait)
         signature = decode_sign(asked.sign)
-        verified = self._verifier.verify(standing.certificates if standing else (), signature, body)
+        verified = self._check(asked, standing.certificates if standing else (), signature, body)
         if verified is None or standing is None:
             if self._limiter is not None:
                 self._limiter.failed(asked)
@@ -220,6 +224,11 @@ class BalanceEndpoint:
         if not has_stamp(value):
             self._verifier.remember(verified, asked.sign, body)
         return verified
+
+    def _check(
+        self, _asked: Asked, certificates: Sequence[ActiveCertificate], signature: bytes, body: bytes
+    ) -> Verified | None:
+        return self._verifier.verify(certificates, signature, body)
 
     def limited(self, asked: Asked, wait: float, headers: Sequence[tuple[str, str]] = ()) -> Answer:
         """One too many: 429, and in how many seconds to ask again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alikassa.clock import now
 from alikassa.ledger.ids import ordered_uuid
@@ -28,14 +28,15 @@ _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 class Correlation:
     """One request's. Made when it is first needed, so that the quickest answers go without.
 
-    `traceparent` are the values of that header.
+    `traceparent` are the values of that header. A request that is traced here has a `span`, which says more.
     """
 
-    __slots__ = ("id", "trace_id")
+    __slots__ = ("id", "span", "trace_id")
 
-    def __init__(self, traceparent: Sequence[str] = ()) -> None:
+    def __init__(self, traceparent: Sequence[str] = (), span: Any = None) -> None:
         self.id: uuid.UUID = ordered_uuid(now())
-        self.trace_id = trace_id_of(traceparent)
+        self.span = span
+        self.trace_id = trace_id_of(traceparent) if span is None else format(span.get_span_context().trace_id, "032x")
 
     @property
     def request_id(self) -> str:

@@ -52,14 +52,27 @@ def serve(settings: Settings, operator_target: str = OPERATOR) -> None:
     settings.replicas.check(settings.database)
     asyncio.run(_prepare_database(settings.database, replicas=bool(settings.replicas.urls)))
     _check_tls(settings)
+    application = _application(settings)
     _raise_file_limit()
     address, port = find_address(settings.host, settings.port)
     settings = replace(settings, public_url=public_url_of(settings, address, port))
     with new_folder() if settings.operator else nullcontext() as folder:
-        _serve(replace(settings, metrics_folder=folder), address, port, operator_target)
+        _serve(replace(settings, metrics_folder=folder), application, address, port, operator_target)
 
 
-def _serve(settings: Settings, address: str, port: int, operator_target: str) -> None:
+def _application(settings: Settings) -> type[Application]:
+    if not settings.traces:
+        return Application
+    # Only for whoever wants traces: OpenTelemetry need not be there.
+    from alikassa.server.traces.provider import check_tracing
+
+    check_tracing()
+    from alikassa.server.traces.merchants import TracedApplication
+
+    return TracedApplication
+
+
+def _serve(settings: Settings, application: type[Application], address: str, port: int, operator_target: str) -> None:
     operator = _operator_beside(settings, port, operator_target) if settings.operator else None
     tls = settings.tls_cert is not None
     server = web_server(
@@ -80,7 +93,7 @@ def _serve(settings: Settings, address: str, port: int, operator_target: str) ->
         server.on_startup(operator.start)
     try:
         # A partial, not a lambda: where workers are spawned it is pickled.
-        server.serve(target_loader=cast("Any", partial(Application, settings)), wrap_loader=False)
+        server.serve(target_loader=cast("Any", partial(application, settings)), wrap_loader=False)
     finally:
         failed = operator.stop() if operator is not None else 0
     if failed:

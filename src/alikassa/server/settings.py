@@ -47,6 +47,8 @@ class Settings:
     sweep_seconds: float = 3.0
     #: Statements that take so long are logged; None for none of them.
     slow_seconds: float | None = 0.5
+    #: Whether spans are exported, as the environment variables of OpenTelemetry say.
+    traces: bool = False
     #: Servers that follow the primary, which may be asked for the four numbers.
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
     #: Where the processes leave their counts for the operator's metrics; None when nobody reads them.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
     from alikassa.server.settings import Settings
+    from alikassa.server.traces.operator import OperatorSpans
 
 __all__ = ["LONGEST_BODY", "PREFIX", "application"]
 
@@ -51,11 +52,12 @@ def application(
     starts. `refusals`: by the beginning of a path, who tells what the router itself refuses there."""
 
     statuses: Counter[int] = Counter()
+    spans = _spans() if settings.traces else None
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         configure_logging()
-        async with open_desk(settings, statuses) as desk:
+        async with open_desk(settings, statuses, spans) as desk:
             app.state["desk"] = desk
             yield
 
@@ -86,7 +88,14 @@ def application(
         logging_config=None,
         state=State({}, deep_copy=False),
     )
-    return Manners(Bounds(app, settings.body_seconds), statuses)
+    return Manners(Bounds(app, settings.body_seconds), statuses, spans)
+
+
+def _spans() -> OperatorSpans:
+    # Only for whoever wants traces: OpenTelemetry need not be there.
+    from alikassa.server.traces.operator import OperatorSpans
+
+    return OperatorSpans()
 
 
 def _refuse(request: HTTP, error: Exception) -> Response[bytes]:

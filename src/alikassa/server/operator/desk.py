@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,10 @@ from alikassa.server.operator.turns import Turns
 from alikassa.server.web import url_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from alikassa.server.settings import Settings
+    from alikassa.server.traces.operator import OperatorSpans
 
 __all__ = ["Desk", "open_desk"]
 
@@ -53,7 +54,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings, statuses: Mapping[int, int]) -> AsyncIterator[Desk]:
+async def open_desk(
+    settings: Settings, statuses: Mapping[int, int], spans: OperatorSpans | None = None
+) -> AsyncIterator[Desk]:
     """The desk, with its sweeper at work. `statuses`: how many requests were answered with each."""
     # Unseen, as in the merchants' workers: if the database is away now, that is answered request by request.
     slow = slow_queries(settings.slow_seconds)
@@ -62,6 +65,10 @@ async def open_desk(settings: Settings, statuses: Mapping[int, int]) -> AsyncIte
     books, reader = Books(database), reader_for(database)
     if slow is not None:
         reader.counts.watches += (slow,)
+    if spans is not None:
+        spans.start()
+        books.counts.watches += (spans.work,)
+        reader.counts.watches += (spans.work,)
     access = Access(Tokens(database), log)
     desk = Desk(
         settings.database,
@@ -75,7 +82,8 @@ async def open_desk(settings: Settings, statuses: Mapping[int, int]) -> AsyncIte
         settings.public_url or url_of(settings.host, settings.port, tls=settings.tls_cert is not None),
     )
     desk.scrape.start()
-    tasks = [asyncio.create_task(_sweep(desk, settings.sweep_seconds)), asyncio.create_task(_end_orphaned())]
+    around = nullcontext if spans is None else spans.sweep
+    tasks = [asyncio.create_task(_sweep(desk, settings.sweep_seconds, around)), asyncio.create_task(_end_orphaned())]
     try:
         yield desk
     finally:
@@ -86,13 +94,16 @@ async def open_desk(settings: Settings, statuses: Mapping[int, int]) -> AsyncIte
         await desk.scrape.close()
         await desk.reader.close()
         await database.close()
+        if spans is not None:
+            await asyncio.to_thread(spans.stop)
 
 
-async def _sweep(desk: Desk, seconds: float) -> None:
+async def _sweep(desk: Desk, seconds: float, around: Callable[[], AbstractContextManager[None]]) -> None:
     """Housekeeping, for as long as the process lives: whatever goes wrong is tried again."""
     while True:
         try:
-            swept = await desk.books.sweep()
+            with around():
+                swept = await desk.books.sweep()
             await refresh_statistics(desk.database)
         except Exception as error:  # a sweep must not end the process, nor a defect in it end the sweeping
             desk.scrape.totals.sweep_failed()

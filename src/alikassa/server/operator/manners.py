@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+    from alikassa.server.traces.operator import OperatorSpans
+
 __all__ = ["Manners"]
 
 _NO_METHOD = "NONE"
@@ -25,16 +27,18 @@ class Manners:
     """Around the application: nothing is kept by a cache unless it says so itself, HEAD is GET without the body,
     OPTIONS says what there is. Each has an id, as the lines of the log about it have, and is counted by its status."""
 
-    def __init__(self, app: ASGIApp, statuses: Counter[int]) -> None:
+    def __init__(self, app: ASGIApp, statuses: Counter[int], spans: OperatorSpans | None = None) -> None:
         self._app = app
         self._statuses = statuses
+        self._spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        span = None if self._spans is None else self._spans.begin(scope)
         correlation = Correlation(
-            [value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"]
+            [value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"], span
         )
         # Each request is a task of its own, and so is what it leaves to be done after it.
         ASKING.set((correlation,))
@@ -47,7 +51,10 @@ class Manners:
             # Answered 405 with the methods that there are. The framework's own answer knows only some of them.
             scope["method"] = cast("HttpMethod", _NO_METHOD)
 
+        answered: int | None = None
+
         async def polite(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
                 headers = [*map(_with_head, message["headers"]), _NO_SNIFF, request_id]
                 if not any(name.lower() == b"cache-control" for name, _ in headers):
@@ -56,12 +63,17 @@ class Manners:
                 if method == "OPTIONS" and message["status"] == 405:
                     message["status"] = 204
                     message["headers"] = [one for one in message["headers"] if not one[0].startswith(b"content-")]
-                self._statuses[message["status"]] += 1
+                answered = message["status"]
+                self._statuses[answered] += 1
             elif message["type"] == "http.response.body" and method in ("HEAD", "OPTIONS"):
                 message["body"] = b""
             await send(message)
 
-        await self._app(scope, receive, polite)
+        try:
+            await self._app(scope, receive, polite)
+        finally:
+            if self._spans is not None and span is not None:
+                self._spans.end(span, scope, method, answered, correlation.request_id)
 
 
 def _with_head(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -1,0 +1,1 @@
+"""Spans of OpenTelemetry, for `serve --traces`. Nothing here is loaded without it."""
