@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -21,8 +20,7 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket
 from alikassa.ledger.reader import reader_for
 from alikassa.ledger.slow import COMMIT, JOINED_READ, SlowQueries, SlowQuery
-from conftest import PAGE_ACCOUNT, Server, Shop, open_shop, run_cli, signed
-from raw_http import PATH
+from conftest import PAGE_ACCOUNT, Shop, open_shop
 
 pytestmark = pytest.mark.anyio
 
@@ -178,30 +176,3 @@ async def test_a_joined_read_that_waits_is_told(
     (query,) = told
     assert (query.statement, fields_of(query.askers)) == (JOINED_READ, {"request_id": "late"})
     assert query.seconds >= 0.3
-
-
-def test_the_server_logs_them(sqlite_shop: Shop, serve: Callable[..., Server]) -> None:
-    """`--slow-query 0` logs all, without anything of the request but its id; `none` logs none."""
-    for option, some in (("0", True), ("none", False)):
-        server = serve(sqlite_shop.database, "--slow-query", option)
-        headers = signed(sqlite_shop.payout, b"{}")
-        status, answered, _ = server.request("POST", PATH, headers, b"{}")
-        assert status == 200
-        server.stop()
-        lines = [json.loads(line) for line in server.log().splitlines()]
-        slow = [line for line in lines if line["event"] == "slow query"]
-        assert bool(slow) is some
-        if some:
-            named = [line for line in slow if line.get("request_id") == answered["x-request-id"]]
-            assert [(line["statement"], line["rows"]) for line in named] == [(JOINED_READ, 1)]
-            assert any(line["statement"].startswith("INSERT INTO requests") for line in slow)
-        assert PAGE_ACCOUNT not in server.log()
-        assert headers["Sign"][:20] not in server.log()
-
-
-@pytest.mark.parametrize("value", ["nan", "-1", "soon", ""])
-def test_what_is_no_time_is_refused(value: str) -> None:
-    """Before anything is started."""
-    done = run_cli("serve", "--database", "sqlite:///none.db", "--slow-query", value)
-    assert done.returncode == 2
-    assert "Give seconds, as 0.5, or none." in done.stderr

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,17 +25,19 @@ from alikassa.ledger.commands import Adjustment
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket
 from alikassa.ledger.reader import reader_for
-from alikassa.server.correlation import Correlation
+from alikassa.server.correlation import Correlation, trace_id_of
 from alikassa.server.settings import Settings
 from alikassa.server.traces.merchants import TracedApplication
 from alikassa.server.traces.provider import check_tracing
 from alikassa.server.traces.work import WorkSpans
-from conftest import PAGE_ACCOUNT, Server, Shop, signed
+from conftest import PAGE_ACCOUNT, Shop, signed
 from operator_server import operator_here
 from raw_http import PATH
-from test_correlation import PARENT, TRACE
 
 pytestmark = pytest.mark.anyio
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 
 
 class Exported:
@@ -243,26 +242,6 @@ def test_the_operators_requests_and_sweeps_are_spans(
     assert told(lost)["http.response.status_code"] == 404
 
 
-def test_workers_export_by_themselves(
-    sqlite_shop: Shop, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A real server, with the console's exporter: the caller's trace is in the spans and in the log."""
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
-    server = serve(sqlite_shop.database, "--traces", "--workers", "2")
-    headers = signed(sqlite_shop.payout, b"{}") | {"traceparent": PARENT}
-    status, answered, _ = server.request("POST", PATH, headers | {"Account": "no"}, b"{}")
-    assert status == 400
-    assert server.request("POST", PATH, headers, b"{}")[0] == 200
-    assert server.stop() == 0
-    out = capfd.readouterr().out
-    assert out.count('"name": "POST /v1/account/balance"') == 2
-    assert f'"trace_id": "0x{TRACE}"' in out
-    assert '"service.name": "alikassa"' in out
-    (line,) = [json.loads(one) for one in server.log().splitlines() if answered["x-request-id"] in one]
-    assert line["trace_id"] == TRACE
-    assert headers["Sign"][:20] not in out
-
-
 @pytest.mark.parametrize(
     ("exporter", "remedy"), [("", "Set OTEL_TRACES_EXPORTER"), ("nothing", "Install its package"), ("otlp", "otlp")]
 )
@@ -274,12 +253,29 @@ def test_traces_that_go_nowhere_are_refused(exporter: str, remedy: str, monkeypa
     assert remedy in raised.value.remedy
 
 
-def test_without_traces_nothing_of_opentelemetry_is_loaded() -> None:
-    """By what serves, on both ports."""
-    program = (
-        "import sys, alikassa.server.serve, alikassa.cabinet.application as a; from alikassa.server.settings import *\n"
-        "a.application(Settings('sqlite:///none.db'))\n"
-        "print([name for name in sys.modules if name.startswith('opentelemetry.') and '.semconv' not in name])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout == "[]\n", done.stderr
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        TRACE,
+        PARENT.upper(),
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"ff-{TRACE}-b7ad6b7169203331-01",
+        f"{PARENT}-more",
+        f"01-{TRACE}-b7ad6b7169203331-01-{'x' * 300}",
+        f"{PARENT}\n",
+        f"00-{TRACE[:-1]}²-b7ad6b7169203331-01",
+    ],
+)
+def test_what_is_no_trace_context_is_passed_over(value: str) -> None:
+    """By the W3C's rules; what is too long is not looked at."""
+    assert trace_id_of([value]) == ""
+
+
+def test_a_trace_context_is_one_header() -> None:
+    """Of this version, or of a later one with more to it."""
+    assert trace_id_of([PARENT]) == TRACE
+    assert trace_id_of([f"01-{TRACE}-b7ad6b7169203331-01-more"]) == TRACE
+    assert trace_id_of([PARENT, PARENT]) == ""
+    assert trace_id_of([]) == ""

@@ -1,10 +1,12 @@
-"""Ids that tie answers to lines of the log, on real servers."""
+"""Ids that tie answers to lines of the log, slow queries, traces: of whole programs."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,10 +21,10 @@ import sqlalchemy as sa
 
 from alikassa.ledger.database import Database
 from alikassa.ledger.schema import requests
-from alikassa.server.correlation import trace_id_of
-from conftest import PAGE_ACCOUNT, Server
+from alikassa.ledger.slow import JOINED_READ
+from conftest import PAGE_ACCOUNT, Server, Shop, run_cli, signed
 from operator_server import make_tokens, operator_url
-from raw_http import Answer, ask, balance_headers, request, shop_server
+from raw_http import PATH, Answer, ask, balance_headers, request, shop_server
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -136,34 +138,6 @@ def test_requests_beside_each_other_have_their_ids(server: Server) -> None:
     assert len({uuid.UUID(one) for _, one in answers}) == len(paths)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "",
-        TRACE,
-        PARENT.upper(),
-        f"00-{'0' * 32}-b7ad6b7169203331-01",
-        f"00-{TRACE}-{'0' * 16}-01",
-        f"ff-{TRACE}-b7ad6b7169203331-01",
-        f"{PARENT}-more",
-        f"01-{TRACE}-b7ad6b7169203331-01-{'x' * 300}",
-        f"{PARENT}\n",
-        f"00-{TRACE[:-1]}²-b7ad6b7169203331-01",
-    ],
-)
-def test_what_is_no_trace_context_is_passed_over(value: str) -> None:
-    """By the W3C's rules; what is too long is not looked at."""
-    assert trace_id_of([value]) == ""
-
-
-def test_a_trace_context_is_one_header() -> None:
-    """Of this version, or of a later one with more to it."""
-    assert trace_id_of([PARENT]) == TRACE
-    assert trace_id_of([f"01-{TRACE}-b7ad6b7169203331-01-more"]) == TRACE
-    assert trace_id_of([PARENT, PARENT]) == ""
-    assert trace_id_of([]) == ""
-
-
 def test_a_database_that_is_away_is_logged_with_the_id(tmp_path: Path, archives: Callable[[str], Path]) -> None:
     """503 on both ports. Such lines are seldom; each there is, is about one that was answered so."""
     with shop_server(tmp_path, archives, "--operator-port", "0") as server:
@@ -182,3 +156,61 @@ def test_a_database_that_is_away_is_logged_with_the_id(tmp_path: Path, archives:
         named = [line["request_id"] for line in lines if line["event"] == "database" and "request_id" in line]
         assert {id_of(answer)} < set(named) <= {id_of(answer), *answers}
         (tmp_path / "away.db").rename(tmp_path / "books.db")
+
+
+def test_the_server_logs_them(sqlite_shop: Shop, serve: Callable[..., Server]) -> None:
+    """`--slow-query 0` logs all, without anything of the request but its id; `none` logs none."""
+    for option, some in (("0", True), ("none", False)):
+        server = serve(sqlite_shop.database, "--slow-query", option)
+        headers = signed(sqlite_shop.payout, b"{}")
+        status, answered, _ = server.request("POST", PATH, headers, b"{}")
+        assert status == 200
+        server.stop()
+        lines = [json.loads(line) for line in server.log().splitlines()]
+        slow = [line for line in lines if line["event"] == "slow query"]
+        assert bool(slow) is some
+        if some:
+            named = [line for line in slow if line.get("request_id") == answered["x-request-id"]]
+            assert [(line["statement"], line["rows"]) for line in named] == [(JOINED_READ, 1)]
+            assert any(line["statement"].startswith("INSERT INTO requests") for line in slow)
+        assert PAGE_ACCOUNT not in server.log()
+        assert headers["Sign"][:20] not in server.log()
+
+
+@pytest.mark.parametrize("value", ["nan", "-1", "soon", ""])
+def test_what_is_no_time_is_refused(value: str) -> None:
+    """Before anything is started."""
+    done = run_cli("serve", "--database", "sqlite:///none.db", "--slow-query", value)
+    assert done.returncode == 2
+    assert "Give seconds, as 0.5, or none." in done.stderr
+
+
+def test_workers_export_by_themselves(
+    sqlite_shop: Shop, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A real server, with the console's exporter: the caller's trace is in the spans and in the log."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    server = serve(sqlite_shop.database, "--traces", "--workers", "2")
+    headers = signed(sqlite_shop.payout, b"{}") | {"traceparent": PARENT}
+    status, answered, _ = server.request("POST", PATH, headers | {"Account": "no"}, b"{}")
+    assert status == 400
+    assert server.request("POST", PATH, headers, b"{}")[0] == 200
+    assert server.stop() == 0
+    out = capfd.readouterr().out
+    assert out.count('"name": "POST /v1/account/balance"') == 2
+    assert f'"trace_id": "0x{TRACE}"' in out
+    assert '"service.name": "alikassa"' in out
+    (line,) = [json.loads(one) for one in server.log().splitlines() if answered["x-request-id"] in one]
+    assert line["trace_id"] == TRACE
+    assert headers["Sign"][:20] not in out
+
+
+def test_without_traces_nothing_of_opentelemetry_is_loaded() -> None:
+    """By what serves, on both ports."""
+    program = (
+        "import sys, alikassa.server.serve, alikassa.cabinet.application as a; from alikassa.server.settings import *\n"
+        "a.application(Settings('sqlite:///none.db'))\n"
+        "print([name for name in sys.modules if name.startswith('opentelemetry.') and '.semconv' not in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "[]\n", done.stderr
