@@ -1,18 +1,22 @@
 """More than can be answered: the server goes on at its full speed, says no quickly, and is as before afterwards.
 
-The generator shares this machine's cores, so the peak is measured with it too.
+The generator has cores of its own: at three times the peak it takes three times as much of them, and sharing them would
+take the server's speed away.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from engines import postgresql
 from open_loop import Result, Step, run
 
-from conftest import PAGE_ACCOUNT, Server, _new_postgresql_database, make_shop, run_cli, start_server
+from conftest import PAGE_ACCOUNT, make_shop, run_cli, start_server
 from long.loads import known_requests, payments, unknown_requests
 from operator_server import operator_served
 
@@ -27,15 +31,29 @@ QUICK_MS = 1000
 CALM_MS = 100
 
 
+@contextmanager
+def half_of_the_cores(number: int) -> Iterator[None]:
+    """What is started meanwhile runs on the first half of this machine's cores, or on the second."""
+    every = sorted(os.sched_getaffinity(0))
+    half = max(len(every) // 2, 1)
+    os.sched_setaffinity(0, (every[:half], every[half:])[number] or every)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
+
+
 def peak(port: int, requests: Sequence[bytes], seconds: int = 4) -> float:
     """Answers a second when a few connections are always busy."""
-    return run(port, requests, [Step(100_000, seconds)], connections=64, most=64, waiting=200).total.rate
+    with half_of_the_cores(1):
+        return run(port, requests, [Step(100_000, seconds)], connections=64, most=64, waiting=200).total.rate
 
 
 def overload(port: int, requests: Sequence[bytes], rate: float) -> Result:
     """Half of the rate, three times as much, half again."""
     steps = [Step(rate / 2, BEFORE), Step(rate * TIMES, OVER), Step(rate / 2, AFTER)]
-    return run(port, requests, steps, connections=64, most=CROWD, timeout=5.0, waiting=1000)
+    with half_of_the_cores(1):
+        return run(port, requests, steps, connections=64, most=CROWD, timeout=5.0, waiting=1000)
 
 
 def tell(name: str, found: float, result: Result, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,50 +82,50 @@ def holds(found: float, result: Result) -> None:
     assert after.ok >= 0.6 * after.arrivals
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def server(request: pytest.FixtureRequest, tmp_path: Path, archives: Callable[[str], Path]) -> Iterator[Server]:
-    if request.param == "sqlite":
-        database = f"sqlite:///{tmp_path / 'books.db'}"
-    else:
-        database = _new_postgresql_database(request.getfixturevalue("postgresql_server"))
-    make_shop(database, archives("payout"), archives("payment"))
-    started = start_server(tmp_path, database)
-    yield started
-    started.stop()
+@contextmanager
+def books_of(engine: str, folder: Path, archives: Callable[[str], Path]) -> Iterator[str]:
+    """The URL of a shop's books. A PostgreSQL of the test's own, so that it shares the server's cores and no others."""
+    with ExitStack() as stack:
+        if engine == "sqlite":
+            database = f"sqlite:///{folder / 'books.db'}"
+        else:
+            database = stack.enter_context(postgresql(folder / "postgresql"))
+        make_shop(database, archives("payout"), archives("payment"))
+        yield database
 
 
 @pytest.mark.parametrize("kind", ["known", "unknown"])
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_balance_requests(
-    server: Server, kind: str, archives: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    engine: str, kind: str, tmp_path: Path, archives: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Signatures that are known, and such as have to be verified each time."""
-    make = known_requests if kind == "known" else unknown_requests
-    requests = make(archives("payout"))
-    run(server.port, requests, [Step(500, 1)])
-    found = peak(server.port, requests)
-    result = overload(server.port, requests, found)
-    tell(f"balance, {kind} signatures", found, result, capsys)
-    holds(found, result)
-    assert "unexpected" not in server.log()
+    requests = (known_requests if kind == "known" else unknown_requests)(archives("payout"))
+    with ExitStack() as stack:
+        with half_of_the_cores(0):
+            database = stack.enter_context(books_of(engine, tmp_path, archives))
+            server = start_server(tmp_path, database)
+            stack.callback(server.stop)
+        run(server.port, requests, [Step(500, 1)])
+        found = peak(server.port, requests)
+        result = overload(server.port, requests, found)
+        tell(f"balances from {engine}, {kind} signatures", found, result, capsys)
+        holds(found, result)
+        assert "unexpected" not in server.log()
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_postings(
-    request: pytest.FixtureRequest,
-    engine: str,
-    tmp_path: Path,
-    archives: Callable[[str], Path],
-    capsys: pytest.CaptureFixture[str],
+    engine: str, tmp_path: Path, archives: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Payments through the operator's API. Whatever was answered with success is in the books, and nothing twice."""
-    if engine == "sqlite":
-        database = f"sqlite:///{tmp_path / 'books.db'}"
-    else:
-        database = _new_postgresql_database(request.getfixturevalue("postgresql_server"))
-    make_shop(database, archives("payout"), archives("payment"))
-    with operator_served(tmp_path, database) as served:
+    """Payments through the operator's API: the books are right afterwards."""
+    with ExitStack() as stack:
+        with half_of_the_cores(0):
+            database = stack.enter_context(books_of(engine, tmp_path, archives))
+            served = stack.enter_context(operator_served(tmp_path, database))
         port = int(served.url.rpartition(":")[2])
-        run(port, payments(served.operator, [PAGE_ACCOUNT], 200), [Step(200, 1)])
+        # The planner has met the books, too.
+        run(port, payments(served.operator, [PAGE_ACCOUNT], 5_000), [Step(200, 12)])
         found = peak(port, payments(served.operator, [PAGE_ACCOUNT], 30_000))
         result = overload(port, payments(served.operator, [PAGE_ACCOUNT], 60_000), found)
         tell(f"payments on {engine}", found, result, capsys)
