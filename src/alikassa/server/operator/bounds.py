@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_UNDER_WAY", "Bounds"]
 
-#: Requests that are worked on or wait: postings are booked together, so that many may. Others are refused at once.
+#: Requests that are worked on or wait: as many as two writers book together, twice over. Others are refused at once.
 MOST_UNDER_WAY = 1024
 
 
@@ -67,11 +67,18 @@ class Bounds:
         return receive_in_time
 
 
+# Made once: while there is too much to do, saying so must cost little.
+_FULL = problem_of(
+    OverloadedError("Too many requests are under way.", remedy="Nothing was done. Send it again in a moment.")
+)
+_FULL_BODY = _FULL.answer.body
+_FULL_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", str(len(_FULL_BODY)).encode()),
+    *[(name.lower().encode(), value.encode()) for name, value in _FULL.headers.items()],
+]
+
+
 async def _refuse(send: Send) -> None:
-    problem = problem_of(
-        OverloadedError("Too many requests are under way.", remedy="Nothing was done. Send it again in a moment.")
-    )
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    await send({"type": "http.response.start", "status": problem.answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": problem.answer.body, "more_body": False})
+    await send({"type": "http.response.start", "status": _FULL.status, "headers": _FULL_HEADERS})
+    await send({"type": "http.response.body", "body": _FULL_BODY, "more_body": False})
