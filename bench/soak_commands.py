@@ -29,6 +29,8 @@ class Commands:
     def __init__(self, token: str, accounts: Sequence[str]) -> None:
         self.run = uuid.uuid4().hex[:12]
         self.acknowledged = 0
+        # Sent, and without an answer in time.
+        self.unknown = 0
         self._token = token
         self._accounts = accounts
         self._number = 0
@@ -58,6 +60,7 @@ class Commands:
     def note(self, result: Result) -> None:
         """What came of those that were made last: they are asked for in their order."""
         self.acknowledged += result.total.ok
+        self.unknown += result.total.timeouts + result.total.broken
         whole = result.total.ok == result.total.arrivals
         self._paid = [one for one in self._asked[: result.total.arrivals] if one is not None] if whole else []
 
