@@ -22,6 +22,7 @@ from alikassa.ledger.commands import Adjustment, Payment
 from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket
 from alikassa.ledger.reader import reader_for
+from alikassa.ledger.registry import Registry
 from alikassa.server import seldom
 from conftest import PAGE_ACCOUNT, Shop, open_shop
 from crash_checks import open_accounts
@@ -100,6 +101,34 @@ async def test_a_reader_asks_anew_when_its_connection_was_lost(
         assert found is not None
         assert found.balance == "93.84000000"
         await reader.close()
+
+
+async def test_a_commit_to_a_file_that_was_replaced_is_not_acknowledged(sqlite_shop: Shop) -> None:
+    """The copy in its place does not have it: whoever asks is not told that it is booked, and repeats."""
+    async with await Database.open(sqlite_shop.database) as database:
+        file = database.address.sqlite_file
+        assert file is not None
+        books = Books(database)
+        await books.book(adjustment("before"))
+        other, copy = sqlite3.connect(file), sqlite3.connect(file.with_name("copy.db"))
+        other.execute("BEGIN IMMEDIATE")
+        booking = asyncio.create_task(books.book(adjustment("meanwhile")))
+        registering = asyncio.create_task(Registry(database).add_merchant("Meanwhile"))
+        await asyncio.sleep(0.2)
+        with sqlite3.connect(file) as source:
+            source.backup(copy)
+        source.close()
+        copy.close()
+        for end in ("", "-wal", "-shm"):
+            Path(f"{file}{end}").rename(f"{file}.old{end}")
+        file.with_name("copy.db").rename(file)
+        other.rollback()
+        other.close()
+        for task in (booking, registering):
+            with pytest.raises(DatabaseUnavailableError, match="Another file"):
+                await task
+        assert not (await books.book(adjustment("meanwhile"))).repeated
+        assert (await books.book(adjustment("before"))).repeated
 
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT count(*) FROM n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from alikassa.errors import ConfigurationError, DatabaseMissingError
+from alikassa.errors import ConfigurationError, DatabaseMissingError, DatabaseUnavailableError
 
 if TYPE_CHECKING:
     import asyncpg
@@ -82,6 +82,21 @@ class Address:
             raise DatabaseMissingError(
                 f"The database at {self} cannot be opened: {error.strerror}.", remedy="Check the URL and permissions."
             ) from error
+
+    def identity(self) -> tuple[int, int] | None:
+        """Which SQLite file is there: another one may have taken its place, a restored copy, say. None on PostgreSQL.
+        FileNotFoundError when there is none."""
+        file = self.sqlite_file
+        if file is None:
+            return None
+        found = os.stat(file)
+        return found.st_dev, found.st_ino
+
+    def check_place(self, opened: tuple[int, int] | None) -> None:
+        """After a commit: it counts only if the file is still the one that was opened. DatabaseUnavailableError when
+        another was put in its place before, a copy that does not have what was committed."""
+        if self.identity() != opened:
+            raise DatabaseUnavailableError(f"Another file was put in the place of the database at {self}.")
 
     async def connect(self, *, standby: bool = False, **settings: Any) -> asyncpg.Connection:
         """A connection of the PostgreSQL driver's own.

@@ -120,6 +120,7 @@ class Database:
         On SQLite it holds the one write lock from its start, so that what it reads cannot change under it.
         """
         async with self._connection() as connection:
+            opened = self.address.identity()
             await connection.execution_options(write=True)
             async with connection.begin():
                 try:
@@ -131,6 +132,7 @@ class Database:
                 committing = time.monotonic()
             if self._slow is not None:
                 self._slow.took(COMMIT, committing)
+            self.address.check_place(opened)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

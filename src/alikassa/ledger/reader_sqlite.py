@@ -51,6 +51,9 @@ class SqliteReader:
         self._file = Path(address.url.database or "")
         self._connection: sqlite3.Connection | None = None
         self._opened = (0, 0)
+        # Connections of one process share how the log's index is open: kept by a reader that found it read-only, it
+        # would be so for every writer, too, long after that is over.
+        self._opened_writable = True
         self._look_at = 0.0
         self._loop = asyncio.get_running_loop()
         self.counts = ReadCounts()
@@ -156,7 +159,7 @@ class SqliteReader:
         """Another file may have taken the place of the one that is open: a restored copy, say."""
         self._look_at = time.monotonic() + _LOOK_SECONDS
         identity = self._identity()
-        if identity != self._opened:
+        if identity != self._opened or (not self._opened_writable and self._is_writable()):
             self._disconnect()
 
     def _identity(self) -> tuple[int, int]:
@@ -166,9 +169,14 @@ class SqliteReader:
             raise sqlite3.OperationalError("unable to open database file") from None
         return found.st_dev, found.st_ino
 
+    def _is_writable(self) -> bool:
+        parts = (Path(f"{self._file}{end}") for end in ("", "-wal", "-shm"))
+        return all(os.access(part, os.W_OK) for part in parts if part.exists())
+
     def _connect(self) -> sqlite3.Connection:
         # mode=rw: a file that is gone must not come back empty.
         self._opened = self._identity()
+        self._opened_writable = self._is_writable()
         connection = sqlite3.connect(
             f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -52,28 +51,22 @@ class Writer:
                     committing = time.monotonic()
                 if self._slow is not None:
                     self._slow.took(COMMIT, committing)
+                self._address.check_place(self._opened)
             except BaseException:
                 await self._give_up()
                 raise
 
     async def _connect(self) -> AsyncConnection:
-        if self._connection is not None and (self._connection.closed or self._identity() != self._opened):
+        if self._connection is not None and (self._connection.closed or self._address.identity() != self._opened):
             await self._give_up()
         if self._connection is None:
-            self._opened = self._identity()
+            self._opened = self._address.identity()
             self._connection = await self._engine.connect()
             if self._address.sqlite_file is None:
                 self.by_lane = await self._connection.scalar(sa.text(FIND_ENGINE)) is not None
                 await self._connection.rollback()
             await self._connection.execution_options(write=True, by_lane=self.by_lane)
         return self._connection
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Another file may have taken the place of the one that is open: a restored copy, say."""
-        if self._address.sqlite_file is None:
-            return None
-        found = os.stat(self._address.sqlite_file)
-        return found.st_dev, found.st_ino
 
     async def _give_up(self) -> None:
         connection, self._connection = self._connection, None
