@@ -9,7 +9,7 @@ STAMP := $(VENV)/.set-up
 # Behind a company's own CA, the system's store knows it.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup demo test test-whole test-browser test-long fuzz check reference catalogue try bench bench-check capacity soak ci lock release-check clean
+.PHONY: setup demo test test-whole test-browser test-long reliability fuzz check reference catalogue try bench bench-check capacity soak ci lock release-check clean
 
 setup: $(STAMP)
 
@@ -53,6 +53,12 @@ test-long: setup
 fuzz: setup
 	@test -d $(VENV)/fuzz/atheris || $(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/fuzz --require-hashes -r tests/fuzz/requirements.txt
 	@PYTHONPATH=tests:$(VENV)/fuzz nice -n 10 $(BIN)/python -m fuzz.run
+
+# Tries every fault of the database on both engines, and writes what came of it to docs/reliability.md.
+reliability: setup
+	@rm -rf build/reliability
+	@ALIKASSA_LONG=1 ALIKASSA_RELIABILITY=$(CURDIR)/build/reliability $(BIN)/pytest tests/long/test_faults.py
+	@$(BIN)/python tools/reliability.py build/reliability
 
 check: setup
 	$(BIN)/ruff check .

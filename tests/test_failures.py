@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 
 import asyncpg
@@ -52,3 +53,16 @@ def test_every_failure_has_its_words(error: Exception, kind: type[DatabaseError]
         assert says in str(found)
         assert "s3cret" not in f"{found} {found.remedy}"
         assert found.retryable == issubclass(kind, DatabaseUnavailableError)
+
+
+@pytest.mark.anyio
+async def test_time_that_ran_out_here_is_no_other_failure() -> None:
+    """As `asyncio.timeout` raises it: with the cancelling as its cause."""
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0):
+            await asyncio.sleep(1)
+    found = translate(ADDRESS, caught.value)
+    assert (type(found), str(found)) == (
+        DatabaseUnavailableError,
+        f"The database at {ADDRESS} does not answer in time.",
+    )

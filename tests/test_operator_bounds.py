@@ -72,3 +72,24 @@ async def test_past_the_bound_a_request_is_refused_at_once(monkeypatch: pytest.M
     go_on.set()
     assert [(await one)[0]["status"] for one in under_way] == [200, 200]
     assert (await ask())[0]["status"] == 200
+
+
+@pytest.mark.anyio
+async def test_a_body_is_late_by_its_own_time_alone() -> None:
+    """Whoever waited for the database before the body was asked for is not told that it came too late."""
+
+    async def waits(_scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await send(await receive())  # type: ignore[arg-type]
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"{}"}
+
+    got: list[Message] = []
+
+    async def send(message: Message) -> None:
+        got.append(message)
+
+    await Bounds(waits, 0.05)({"type": "http"}, receive, send)  # type: ignore[arg-type]
+    assert got == [{"type": "http.request", "body": b"{}"}]

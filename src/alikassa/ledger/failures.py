@@ -32,8 +32,9 @@ DRIVER_ERRORS = (
 def translate(address: Address, error: Exception) -> DatabaseError:
     """Our error for a driver's. Its text names the database and a remedy; the driver's stays in the chain."""
     cause: BaseException = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    # SQLAlchemy's asyncpg dialect wraps the driver's own error once more.
-    cause = cause.__cause__ or cause
+    # SQLAlchemy's asyncpg dialect wraps the driver's own error once more. Time that ran out has, as its cause, that
+    # whoever waited was cancelled.
+    cause = cause if isinstance(cause, TimeoutError) else cause.__cause__ or cause
     text = str(cause).partition("\n")[0]
     if isinstance(cause, TimeoutError):
         return DatabaseUnavailableError(f"The database at {address} does not answer in time.")

@@ -43,13 +43,15 @@ class Bounds:
 
     def _patient(self, receive: Receive) -> Receive:
         """Receives the body until it has taken too long altogether; afterwards only waits for who asks to go away."""
-        until = time.monotonic() + self._body_seconds
+        # From when it is first asked for: who waits for the database before that is not late.
+        until: float | None = None
         whole = False
 
         async def receive_in_time() -> Any:
-            nonlocal whole
+            nonlocal until, whole
             if whole:
                 return await receive()
+            until = until or time.monotonic() + self._body_seconds
             try:
                 async with asyncio.timeout(until - time.monotonic()):
                     message = await receive()
