@@ -86,6 +86,15 @@ def test_a_stop_has_time_enough() -> None:
     assert int(wait) > 2 * asked + 1
 
 
+def test_it_is_started_again_however_long_the_database_is_away(unused_port: int) -> None:
+    """A start without a database fails at once, and systemd tries again without an end."""
+    unit = UNIT.read_text()
+    assert (settings_of(unit, "Restart"), settings_of(unit, "StartLimitIntervalSec")) == (["on-failure"], ["0"])
+    done = run_cli("serve", "--database", f"postgresql://postgres@127.0.0.1:{unused_port}/books", "--port", "0")
+    assert done.returncode > 0
+    assert "cannot be reached" in done.stderr
+
+
 @contextmanager
 def started(folder: Path, database: str) -> Iterator[Server]:
     """The server by the unit's own command line, on free ports, under the unit's filters."""
