@@ -26,6 +26,7 @@ from alikassa.server.metrics.leaving import LeavingTotals
 from alikassa.server.metrics.worker import WorkerTotals
 from alikassa.server.requests.recorder import Recorder
 from alikassa.server.requests.writer import RequestWriter
+from alikassa.server.shared import Shared
 from alikassa.server.verification import Verifier
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Application:
         self._endpoint: BalanceEndpoint
         self._freshness: Freshness
         self._reader: AccountReader
+        self._is_ready: Shared
         self._verifier: Verifier
         # The bodies that are under way, and until when they may be, oldest first.
         self._receiving: dict[Receiving, float] = {}
@@ -149,6 +151,8 @@ class Application:
         """Answer from these books from now on, in the running event loop. `stop` closes both."""
         self._database = database
         self._reader = reader
+        # All who ask share one look: it takes a connection, and anybody may ask.
+        self._is_ready = Shared(reader.ping)
         self._freshness = Freshness(database)
         self._verifier = Verifier()
         self._endpoint = self._new_endpoint(
@@ -275,7 +279,7 @@ class Application:
 
     async def _ready(self, correlation: Correlation) -> Answer:
         try:
-            await self._reader.ping()
+            await self._is_ready()
         except DatabaseError as error:
             self._log.database_failed(error, correlation)
             return problem(503, "Not ready.", remedy="The database does not answer.", headers=[("retry-after", "1")])

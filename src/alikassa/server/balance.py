@@ -7,12 +7,14 @@ import math
 import re
 import time
 import uuid
+from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alikassa.clock import now
 from alikassa.errors import DatabaseError, InvalidInputError
 from alikassa.protocol.freshness import has_stamp
 from alikassa.protocol.messages import JSON, encode_balance
@@ -74,7 +76,9 @@ class Asked:
     def correlation(self) -> Correlation:
         found = self.named
         if found is None:
-            found = self.named = Correlation(self.headers.get_all("traceparent"), self.span)
+            # When it came: when its account had been read is no stranger's business.
+            at = now() - timedelta(seconds=time.monotonic() - self.begun)
+            found = self.named = Correlation(self.headers.get_all("traceparent"), self.span, at)
         return found
 
     @property

@@ -11,7 +11,7 @@ from alikassa.ledger.ids import ordered_uuid
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Sequence
-
+    from datetime import datetime
 
 __all__ = ["REQUEST_ID", "Correlation", "trace_id_of"]
 
@@ -28,13 +28,14 @@ _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 class Correlation:
     """One request's. Made when it is first needed, so that the quickest answers go without.
 
-    `traceparent` are the values of that header. A request that is traced here has a `span`, which says more.
+    `traceparent` are the values of that header. A request that is traced here has a `span`, which says more. The id
+    tells when the request came: `at`, or now.
     """
 
     __slots__ = ("id", "span", "trace_id")
 
-    def __init__(self, traceparent: Sequence[str] = (), span: Any = None) -> None:
-        self.id: uuid.UUID = ordered_uuid(now())
+    def __init__(self, traceparent: Sequence[str] = (), span: Any = None, at: datetime | None = None) -> None:
+        self.id: uuid.UUID = ordered_uuid(at or now())
         self.span = span
         self.trace_id = trace_id_of(traceparent) if span is None else format(span.get_span_context().trace_id, "032x")
 

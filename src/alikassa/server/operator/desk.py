@@ -8,6 +8,7 @@ import os
 import signal
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from alikassa.ledger.books import Books
@@ -20,7 +21,9 @@ from alikassa.server.metrics.scrape import Scrape
 from alikassa.server.operator.access import Access
 from alikassa.server.operator.log import OperatorLog
 from alikassa.server.operator.metrics import ScrapeAccess
+from alikassa.server.operator.readiness import check_ready
 from alikassa.server.operator.turns import Turns
+from alikassa.server.shared import Shared
 from alikassa.server.web import url_of
 
 if TYPE_CHECKING:
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
     from alikassa.server.traces.operator import OperatorSpans
 
 __all__ = ["Desk", "open_desk"]
+
+# Between two looks at whether statistics are needed, and after making them has failed.
+_STATISTICS_SECONDS = 3.0
+_STATISTICS_AGAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class Desk:
     scrape: Scrape
     #: Who may scrape, also while the database is away.
     scrapers: ScrapeAccess
+    #: Whether it can book.
+    ready: Shared
     #: Where merchants' programs reach the server.
     public_url: str = ""
     #: Requests under one Idempotency-Key take turns.
@@ -79,11 +88,13 @@ async def open_desk(
         log,
         Scrape(settings, database, books, reader, log.metrics_failed, statuses),
         ScrapeAccess(access),
+        Shared(partial(check_ready, database, books, reader)),
         settings.public_url or url_of(settings.host, settings.port, tls=settings.tls_cert is not None),
     )
     desk.scrape.start()
     around = nullcontext if spans is None else spans.sweep
-    tasks = [asyncio.create_task(_sweep(desk, settings.sweep_seconds, around)), asyncio.create_task(_end_orphaned())]
+    work = (_sweep(desk, settings.sweep_seconds, around), _keep_statistics(desk), _end_orphaned())
+    tasks = [asyncio.create_task(one) for one in work]
     try:
         yield desk
     finally:
@@ -104,7 +115,6 @@ async def _sweep(desk: Desk, seconds: float, around: Callable[[], AbstractContex
         try:
             with around():
                 swept = await desk.books.sweep()
-            await refresh_statistics(desk.database)
         except Exception as error:  # a sweep must not end the process, nor a defect in it end the sweeping
             desk.scrape.totals.sweep_failed()
             desk.log.sweep_failed(error)
@@ -113,6 +123,17 @@ async def _sweep(desk: Desk, seconds: float, around: Callable[[], AbstractContex
             if swept:
                 desk.log.swept(swept)
         await asyncio.sleep(seconds)
+
+
+async def _keep_statistics(desk: Desk) -> None:
+    """As `_sweep`, for what PostgreSQL knows of books that grow fast."""
+    while True:
+        try:
+            await refresh_statistics(desk.database)
+        except Exception as error:  # as above
+            desk.log.statistics_failed(error)
+            await asyncio.sleep(_STATISTICS_AGAIN_SECONDS)
+        await asyncio.sleep(_STATISTICS_SECONDS)
 
 
 async def _end_orphaned() -> None:

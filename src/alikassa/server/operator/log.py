@@ -57,5 +57,8 @@ class OperatorLog:
     def metrics_failed(self, error: OSError) -> None:
         self._log.warning("counts for the metrics were not left", problem=error.strerror or type(error).__name__)
 
+    def statistics_failed(self, error: Exception) -> None:
+        self._log.warning("statistics not made", problem=str(error), kind=type(error).__name__)
+
     def sweep_failed(self, error: Exception) -> None:
         self._log.error("sweep failed", problem=str(error), kind=type(error).__name__)

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.types import Moment, Uuid
 
 revision = "0005"
@@ -26,12 +27,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="permission_changes_pkey"),
     )
     op.bulk_insert(changes, [{"id": 1, "changes": 0}])
-    # With the rights of the tables' owner: whoever may change a certificate need not be able to set the count.
+    if op.get_bind().scalar(sa.text(FIND_ENGINE)) is not None:
+        return  # spread over nodes: no triggers there, and no replicas
+    # With the rights of the tables' owner: whoever may change a certificate need not be able to set the count. Nothing
+    # is looked for where others may put something of the same name, and nobody else may make a trigger of it.
+    schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
     op.execute(
         "CREATE FUNCTION count_permission_change() RETURNS trigger LANGUAGE plpgsql"
-        " SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN"
-        " UPDATE permission_changes SET changes = changes + 1; RETURN NULL; END $$"
+        " SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ BEGIN"
+        f" UPDATE {schema}.permission_changes SET changes = changes + 1; RETURN NULL; END $$"
     )
+    op.execute("REVOKE ALL ON FUNCTION count_permission_change() FROM PUBLIC")
     # Before the rows are locked, so that two who change several lock each other out in one place only. A new account is
     # no change: nobody remembers that there was none.
     for table, events in (
