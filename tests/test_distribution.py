@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -25,6 +26,7 @@ from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Command, Payment, PayoutCreate, PayoutPaid, Refund
 from alikassa.ledger.database import Database
 from alikassa.ledger.distribution.distributing import distribute
+from alikassa.ledger.distribution.marker import KEEP_ENGINE
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.nonces import KEPT
@@ -336,3 +338,19 @@ async def test_a_read_is_never_of_before(spread_url: str) -> None:
             assert found.certificates == ()
         finally:
             await reader.close()
+
+
+async def test_spread_books_are_migrated_without_triggers(postgresql_url: str) -> None:
+    """Books that were spread before the tables for replicas came get these, and no trigger on those of the engine."""
+    async with await Database.open(postgresql_url, create=True) as database, database.write() as connection:
+        for statement in (
+            "DROP FUNCTION count_permission_change() CASCADE",
+            "DROP TABLE heartbeats, permission_changes",
+            "UPDATE alembic_version SET version_num = '0004'",
+            KEEP_ENGINE,
+        ):
+            await connection.execute(sa.text(statement))
+    async with await Database.open(postgresql_url, migrate=True) as database, database.read() as connection:
+        asked = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%_permissions'"
+        assert await connection.scalar(sa.text(asked)) == 0
+        assert await connection.scalar(sa.text("SELECT count(*) FROM heartbeats")) == 0
