@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import time
 import uuid
@@ -24,6 +25,7 @@ from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.policy import Policy
 from alikassa.ledger.reader import Standing
 from alikassa.ledger.registry import Registry
+from alikassa.ledger.replicas.beats import Beats
 from alikassa.ledger.replicas.reader import ReplicaReader, Source
 from alikassa.ledger.replicas.settings import ReplicaSettings
 from alikassa.ledger.replicas.told import Told
@@ -79,6 +81,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
+        self.defects: list[BaseException | None] = []
 
     def replica_used(self, replica: str) -> None:
         self.told.append((replica, "used"))
@@ -86,11 +89,16 @@ class Watch:
     def replica_left(self, replica: str, why: str) -> None:
         self.told.append((replica, why))
 
+    def heartbeat_failed(self) -> None:
+        self.defects.append(sys.exc_info()[1])
+
 
 @asynccontextmanager
-async def reading(pair: Pair, bound: float, *replicas: str, watch: Watch | None = None) -> AsyncIterator[ReplicaReader]:
+async def reading(
+    pair: Pair, bound: float, *replicas: str, watch: Watch | None = None, primary: str = ""
+) -> AsyncIterator[ReplicaReader]:
     settings = ReplicaSettings(replicas or (pair.replica_url,), bound)
-    async with await Database.open(pair.url) as database:
+    async with await Database.open(primary or pair.url) as database:
         reader = ReplicaReader(database.address, settings, bound, watch=watch)
         try:
             yield reader
@@ -317,6 +325,54 @@ async def test_without_the_primary_there_is_no_answer(pair: Pair, account: uuid.
         finally:
             await pair.primary.ask("postgres", "ALTER DATABASE books ALLOW_CONNECTIONS true")
         await read_there(reader, account)
+
+
+async def test_the_primary_of_two_hosts_is_the_primary(pair: Pair, database: Database, account: uuid.UUID) -> None:
+    """Also when the URL names the standby first and does not say which one is meant: nobody dates the primary's
+    numbers, so a standby's must not be taken for them."""
+    nodes = (pair.replica, pair.primary)
+    hosts, ports = ",".join(str(one.sockets) for one in nodes), ",".join(str(one.port) for one in nodes)
+    nowhere = f"postgresql://postgres@/books?host={pair.primary.sockets}&port=1"
+    both = f"postgresql://postgres@/books?host={hosts}&port={ports}"
+    async with reading(pair, 1.0) as reader:
+        await read_there(reader, account)
+    await pair.pause()
+    await add(database, account, 5)
+    async with reading(pair, 1.0, nowhere, primary=both) as reader:
+        assert await balance(reader, account) == 5
+
+
+async def test_a_defect_does_not_end_the_use_of_replicas(
+    pair: Pair, account: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one of the heartbeat nor one of whoever is told: it is told of once, and the next beat is in time."""
+
+    class Broken(Watch):
+        def replica_used(self, replica: str) -> None:
+            super().replica_used(replica)
+            raise OSError("the log's disk is full")
+
+    beat, raised = Beats.beat, list[RuntimeError]()
+
+    async def broken(self: Beats) -> bool:
+        if len(raised) < 2:
+            raised.append(RuntimeError("a defect"))
+            raise raised[-1]
+        return await beat(self)
+
+    monkeypatch.setattr(Beats, "beat", broken)
+    monkeypatch.setattr("alikassa.ledger.replicas.reader._FIRST_SECONDS", 0.0)
+    watch = Broken()
+    async with reading(pair, 0.25, watch=watch) as reader:
+        await read_there(reader, account)
+
+        async def told() -> bool:
+            return bool(watch.told)
+
+        await wait_until(told)
+        await asyncio.sleep(0.5)  # two bounds: what was seen until then is too old
+        await read_there(reader, account)
+        assert watch.defects == raised[:1]
 
 
 def test_a_server_with_a_replica(servers: Pair, serve: Callable[..., Server], archives: Callable[[str], Path]) -> None:

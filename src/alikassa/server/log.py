@@ -209,6 +209,10 @@ class RequestLog:
         """The primary is asked in its place: it is further behind than it may be, or away."""
         self._log.warning("replica not in use", replica=replica, why=why)
 
+    def heartbeat_failed(self) -> None:
+        """A defect, with its traceback, while replicas were looked at; they are looked at again."""
+        self._log.exception("replicas could not be looked at")
+
     def metrics_failed(self, error: OSError) -> None:
         """This process's counts are not seen by whoever scrapes, until they can be left again."""
         self._log.warning("counts for the metrics were not left", problem=error.strerror or type(error).__name__)

@@ -65,11 +65,13 @@ class Numbers(NamedTuple):
 class NumbersServer:
     """A replica, or the primary in the place of one; it has `seconds` for an answer. Asked by one at a time.
 
+    With `standby` one will do: its answers must be dated. Without, they are the primary's, and need no date.
     Any method but `drop` may raise one of `DRIVER_ERRORS`; `drop` it then.
     """
 
-    def __init__(self, name: str, address: Address, worker: uuid.UUID, seconds: float) -> None:
+    def __init__(self, name: str, address: Address, worker: uuid.UUID, seconds: float, *, standby: bool) -> None:
         self.name = name
+        self._standby = standby
         self._address = address
         self._worker = worker
         self._seconds = seconds
@@ -95,7 +97,7 @@ class NumbersServer:
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        connection = await self._address.connect(standby=True, **_SETTINGS)
+        connection = await self._address.connect(standby=self._standby, **_SETTINGS)
         try:
             self._numbers, self._due = await connection.prepare(_NUMBERS), await connection.prepare(_DUE)
         except BaseException:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -55,10 +56,11 @@ class Source(StrEnum):
 
 
 class ReplicaWatch(Protocol):
-    """Is told of replicas that come and go."""
+    """Is told of replicas that come and go, and of what should never happen: called where the exception is handled."""
 
     def replica_used(self, replica: str) -> None: ...
     def replica_left(self, replica: str, why: str) -> None: ...
+    def heartbeat_failed(self) -> None: ...
 
 
 @dataclass
@@ -87,11 +89,12 @@ class ReplicaReader:
         self._ready = PostgresqlReader(address, now)
         self._permissions = Permissions(address, now)
         self._beats = Beats(address)
-        self._primary = NumbersServer("primary", address, self._beats.worker, _PRIMARY_SECONDS)
+        self._primary = NumbersServer("primary", address, self._beats.worker, _PRIMARY_SECONDS, standby=False)
         self._states: dict[NumbersServer, _State] = {}
         for number, url in enumerate(settings.urls, 1):
             one = Address.parse(url)
-            self._states[NumbersServer(f"{number}, {one}", one, self._beats.worker, _REPLICA_SECONDS)] = _State()
+            replica = NumbersServer(f"{number}, {one}", one, self._beats.worker, _REPLICA_SECONDS, standby=True)
+            self._states[replica] = _State()
         self._told = ToldAccounts()
         self.counts = ReadCounts()
         self.counts.sources.update(dict.fromkeys(Source, 0))
@@ -99,6 +102,7 @@ class ReplicaReader:
         self._waiting = Waiting(self._loop, self.counts)
         self._reading: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._defect_told_at = float("-inf")
 
     def find(self, account: str, asker: Asker | None = None, /) -> asyncio.Future[Standing | None]:
         future = self._waiting.add(account, asker)
@@ -226,13 +230,16 @@ class ReplicaReader:
         looking: dict[NumbersServer, asyncio.Task[None]] = {}
         try:
             while True:
-                await self._beats.beat()
-                for replica in self._states:
-                    # One that keeps us waiting keeps none of the others, and not the next beat.
-                    if (before := looking.get(replica)) is None or before.done():
-                        looking[replica] = self._loop.create_task(self._look(replica))
+                try:
+                    await self._beats.beat()
+                    for replica in self._states:
+                        # One that keeps us waiting keeps none of the others, and not the next beat.
+                        if (before := looking.get(replica)) is None or before.done():
+                            looking[replica] = self._loop.create_task(self._look(replica))
+                    self._tell()
+                except Exception:  # a defect, ours or the watch's: without beats no replica would ever be used again
+                    self._tell_defect()
                 await asyncio.sleep(pause)
-                self._tell()
         finally:
             for task in looking.values():
                 task.cancel()
@@ -254,6 +261,13 @@ class ReplicaReader:
                     self._watch.replica_used(replica.name)
                 else:
                     self._watch.replica_left(replica.name, "behind" if replica.is_connected else state.why)
+
+    def _tell_defect(self) -> None:
+        moment = time.monotonic()
+        if moment - self._defect_told_at >= _TELL_SECONDS and self._watch is not None:
+            self._defect_told_at = moment
+            with suppress(Exception):  # the watch may be what is broken
+                self._watch.heartbeat_failed()
 
     async def ping(self) -> None:
         await self._ready.ping()
