@@ -60,6 +60,32 @@ async def test_a_failed_read_is_counted(sqlite_url: str) -> None:
         assert reader.counts.sizes.count == 1
 
 
+class _Broken:
+    """Fails whatever it is told."""
+
+    def ended(self, *_: object) -> None:
+        raise ArithmeticError
+
+    taken = batch = ended
+
+
+@pytest.mark.anyio
+async def test_a_watch_that_fails_ends_nothing(shop_here: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever waits for a read or a batch has it, and the log has what went wrong."""
+    async with await Database.open(shop_here.database) as database:
+        reader, books = reader_for(database), Books(database)
+        reader.counts.watches += (_Broken(),)
+        books.counts.watches += (_Broken(),)
+        async with asyncio.timeout(5):
+            for number in range(2):
+                assert await reader.find(PAGE_ACCOUNT) is not None
+                command = Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.BALANCE, 100, str(number), "test")
+                assert not (await books.book(command)).repeated
+        await reader.close()
+    assert reader.counts.failures == books.counts.failures == {}
+    assert [record.message for record in caplog.records] == ["A watch of the books failed."] * 6
+
+
 def _rendered(outcome: object) -> Answer:
     return Answer(422 if isinstance(outcome, Exception) else 201, b"")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -176,3 +177,23 @@ async def test_a_joined_read_that_waits_is_told(
     (query,) = told
     assert (query.statement, fields_of(query.askers)) == (JOINED_READ, {"request_id": "late"})
     assert query.seconds >= 0.3
+
+
+def _unwritable(_: SlowQuery) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_log_that_cannot_be_written_ends_nothing(shop_here: Shop) -> None:
+    """Reads are answered, one after the other; what is committed is told as such."""
+    slow = SlowQueries(0, _unwritable)
+    async with Database.attach(shop_here.database, slow) as database:
+        reader = reader_for(database)
+        reader.counts.watches += (slow,)
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                assert await reader.find(PAGE_ACCOUNT) is not None
+            command = Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.BALANCE, 10**8, "once", "a test")
+            assert not (await Books(database).book(command)).repeated
+            async with database.write() as connection:
+                assert await connection.scalar(sa.text("SELECT 1")) == 1
+        await reader.close()

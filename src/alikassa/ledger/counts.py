@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections import Counter
@@ -9,15 +10,18 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from types import TracebackType
 
     from alikassa.ledger.asking import Asker
     from alikassa.ledger.batch import Job
     from alikassa.ledger.model import Booked, JournalEntry, Kind
 
-__all__ = ["WIDTH", "BookCounts", "ReadCounts", "Spread", "Told", "name_of", "told_of"]
+__all__ = ["LOOKING_ON", "WIDTH", "BookCounts", "ReadCounts", "Spread", "Told", "name_of", "told_of"]
 
 #: Powers of two that are told apart: whatever is counted lies below the last, microseconds of many years too.
 WIDTH = 64
+
+_LOG = logging.getLogger(__name__)
 
 #: What became of a command: its kind, and a word from a closed set.
 Told = tuple["Kind", str]
@@ -45,6 +49,24 @@ class Spread:
     @property
     def count(self) -> int:
         return sum(self.buckets)
+
+
+class _LookingOn:
+    """Around the telling of a watch: what goes wrong with it is logged, and ends nobody's read or batch."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        _LOG.error("A watch of the books failed.", exc_info=error)
+        return True
+
+
+LOOKING_ON = _LookingOn()
 
 
 class ReadWatch(Protocol):

@@ -19,6 +19,7 @@ from alikassa.errors import (
 from alikassa.ledger.asking import ASKING
 from alikassa.ledger.attempts import Kept, Key, find_answers, keep_answers
 from alikassa.ledger.batch import Decided, Job, decide
+from alikassa.ledger.counts import LOOKING_ON
 from alikassa.ledger.loading import Policies, load, lock_accounts
 from alikassa.ledger.needs import is_alone, needs_of
 from alikassa.ledger.writing import write
@@ -134,7 +135,8 @@ class WriterQueue:
         # What is done now is done for these, and not for whoever happened to wake the writer.
         ASKING.set(tuple(dict.fromkeys(asker for job in jobs for asker in job.askers)))
         for watch in self._counts.watches:
-            watch.taken(jobs)
+            with LOOKING_ON:
+                watch.taken(jobs)
         return jobs
 
     def _defer(self, jobs: Sequence[Job]) -> None:
@@ -162,12 +164,17 @@ class WriterQueue:
         try:
             decided = await self._steps(jobs, begun, marks)
         except BaseException as error:
-            for watch in self._counts.watches:
-                watch.batch(jobs, begun, marks, error)
+            self._tell_watches(jobs, begun, marks, error)
             raise
-        for watch in self._counts.watches:
-            watch.batch(jobs, begun, marks, None)
+        self._tell_watches(jobs, begun, marks, None)
         return decided
+
+    def _tell_watches(
+        self, jobs: Sequence[Job], begun: float, marks: Sequence[float], error: BaseException | None
+    ) -> None:
+        for watch in self._counts.watches:
+            with LOOKING_ON:
+                watch.batch(jobs, begun, marks, error)
 
     async def _steps(self, jobs: Sequence[Job], begun: float, marks: list[float]) -> Decided:
         needs = needs_of(command for job in jobs for command in job.commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import event
@@ -39,7 +40,7 @@ class SlowQuery(NamedTuple):
 
 
 class SlowQueries:
-    """Tells of every statement that takes `seconds` or longer; 0 for all."""
+    """Tells of every statement that takes `seconds` or longer; 0 for all. One that cannot be told of is not."""
 
     def __init__(self, seconds: float, tell: Callable[[SlowQuery], None]) -> None:
         self._seconds = seconds
@@ -61,7 +62,9 @@ class SlowQueries:
         text = " ".join(statement.split())
         if len(text) > _LONGEST_TEXT:
             text = f"{text[:_LONGEST_TEXT]} ..."
-        self._tell(SlowQuery(text, seconds, rows, failed, ASKING.get() if askers is None else askers))
+        # A log that cannot be written must not end the transaction that it is about.
+        with suppress(Exception):
+            self._tell(SlowQuery(text, seconds, rows, failed, ASKING.get() if askers is None else askers))
 
     def ended(self, askers: Sequence[Asker], begun: float, rows: int | None, error: Exception | None) -> None:
         """A joined read, see `alikassa.ledger.counts.ReadWatch`."""

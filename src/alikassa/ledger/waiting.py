@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from alikassa.errors import DatabaseUnavailableError
-from alikassa.ledger.counts import name_of
+from alikassa.ledger.counts import LOOKING_ON, name_of
 from alikassa.ledger.ids import LANES
 from alikassa.ledger.reader import MOST_JOINED
 
@@ -49,26 +49,27 @@ class Joined:
     def give(self, found: Mapping[str, Standing]) -> None:
         """Everybody their account, None where there is no such."""
         self._counts.served(len(self._waiters), time.monotonic() - self._begun)
-        if self._counts.watches:
-            self._tell(len(found), None)
         for account, future, _, _ in self._waiters:
             if not future.done():
                 future.set_result(found.get(account))
+        if self._counts.watches:
+            self._tell(len(found), None)
 
     def fail(self, error: Exception) -> None:
         """Everybody this error."""
         self._counts.served(len(self._waiters), time.monotonic() - self._begun)
         self._counts.failures[name_of(error)] += 1
-        if self._counts.watches:
-            self._tell(None, error)
         for _, future, _, _ in self._waiters:
             if not future.done():
                 future.set_exception(error)
+        if self._counts.watches:
+            self._tell(None, error)
 
     def _tell(self, rows: int | None, error: Exception | None) -> None:
         askers = [asker for _, _, _, asker in self._waiters if asker is not None]
         for watch in self._counts.watches:
-            watch.ended(askers, self._begun, rows, error)
+            with LOOKING_ON:
+                watch.ended(askers, self._begun, rows, error)
 
     def cancel(self) -> None:
         """The read will not take place."""

@@ -49,12 +49,12 @@ class Writer:
                 async with connection.begin():
                     yield connection
                     committing = time.monotonic()
-                if self._slow is not None:
-                    self._slow.took(COMMIT, committing)
                 self._address.check_place(self._opened)
             except BaseException:
                 await self._give_up()
                 raise
+            if self._slow is not None:
+                self._slow.took(COMMIT, committing)
 
     async def _connect(self) -> AsyncConnection:
         if self._connection is not None and (self._connection.closed or self._address.identity() != self._opened):

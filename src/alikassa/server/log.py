@@ -7,6 +7,7 @@ import logging
 import math
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -38,9 +39,19 @@ def configure_logging(level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*_common(), structlog.processors.format_exc_info, _renderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+class _Lines(structlog.PrintLogger):
+    """What cannot be written, to a full disk or a pipe that nobody reads any more, is lost: no request ends by it."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):  # the second for a file that is closed
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 def web_server_logging() -> dict[str, Any]:
