@@ -150,6 +150,18 @@ async def test_a_question_that_takes_too_long_is_given_up(shop_here: Shop) -> No
         await database.close()
 
 
+async def test_each_statement_has_its_own_time(shop_here: Shop) -> None:
+    """What is read in many, a verification or a page of the cabinet, may take longer altogether."""
+    database = Database.attach(shop_here.database, seconds=0.3)
+    try:
+        async with database.read() as connection:
+            for _ in range(2):
+                assert await connection.scalar(sa.text(ENDLESS.replace("1000000000", "100000"))) == 100_000
+                await asyncio.sleep(0.35)
+    finally:
+        await database.close()
+
+
 async def test_a_read_only_database_is_known_as_such(postgresql_url: str) -> None:
     """It takes no writing transaction; what a batch met is known until one is booked again."""
     async with await Database.open(postgresql_url, create=True) as database:

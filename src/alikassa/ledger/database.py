@@ -69,7 +69,8 @@ class Database:
     def attach(cls, url: str, slow: SlowQueries | None = None, *, seconds: float | None = None) -> Self:
         """The database at `url`, unseen: for a program whose parent has opened it and found it good.
 
-        With `seconds` a question that takes longer is given up, by the database too: DatabaseUnavailableError.
+        With `seconds` a statement of a question that takes longer is given up, by the database too:
+        DatabaseUnavailableError.
         """
         address = Address.parse(url)
         return cls(address, _engine(address, seconds), slow)
@@ -316,12 +317,20 @@ def _engine(address: Address, seconds: float | None) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("write", False)
-        if seconds is not None:
-            connection.info["until"] = time.monotonic() + (max(seconds, WRITER_SECONDS) if writes else seconds)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+    if seconds is not None:
+
+        @event.listens_for(engine.sync_engine, "before_cursor_execute")
+        def allow(connection: sa.Connection, *_: object) -> None:
+            allowed = max(seconds, WRITER_SECONDS) if _writes(connection) else seconds
+            connection.info["until"] = time.monotonic() + allowed
 
     return engine
+
+
+def _writes(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().get("write", False))
 
 
 def _existing(url: sa.URL, file: Path) -> sa.URL:
