@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from alikassa.ledger import due_amounts
+from alikassa.ledger import due_amounts, reader_sqlite
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import ClosePeriod, Fee, Payment, PayoutCreate, Refund, SetPolicy
 from alikassa.ledger.database import Database
@@ -189,3 +191,38 @@ async def test_what_is_remembered_is_bounded(
     assert (remembered.find("a", 1, 12), remembered.find("b", 1, 12)) == (None, second)
     assert remembered.find("b", 2, 12) is None
     assert remembered.find("b", 1, 20) is None
+
+
+async def test_one_read_is_of_one_file(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that is restored in the midst of it is what the next one reads."""
+    monkeypatch.setattr(reader_sqlite, "_LOOK_SECONDS", 0.0)
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    copy = file.with_suffix(".copy")
+
+    def now() -> datetime:
+        # Asked for between the accounts' query and that of their lots.
+        if copy.exists():
+            copy.replace(file)
+            for log in ("-wal", "-shm"):
+                Path(f"{file}{log}").unlink(missing_ok=True)
+        return START + timedelta(days=3)
+
+    async with await Database.open(sqlite_url, create=True) as database:
+        registry, books = Registry(database), Books(database, lambda: START)
+        merchant = await registry.add_merchant("Shop")
+        accounts = [(await registry.open_account(merchant.id, "RUB")).id for _ in range(2)]
+        for account in accounts:
+            await books.book(SetPolicy(account, POLICY, "terms"))
+            await books.book(Payment(account, 1000 * SCALE, "p1", effective_at=START))
+        with sqlite3.connect(file) as connection:
+            connection.execute(f"VACUUM INTO '{copy}'")
+        connection.close()
+        for account in accounts:
+            await books.book(Payment(account, 1000 * SCALE, "p2", effective_at=START))
+        reader = reader_for(database, now)
+        balances = []
+        for _ in range(2):
+            found = [await one for one in [reader.find(str(account)) for account in accounts]]
+            balances.append([one and one.balance for one in found])
+        await reader.close()
+    assert balances == [["1822.00000000"] * 2, ["911.00000000"] * 2]

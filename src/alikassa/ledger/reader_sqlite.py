@@ -79,6 +79,9 @@ class SqliteReader:
                 joined.fail(error)
 
     def _find(self, accounts: list[str]) -> dict[str, Standing]:
+        # Not between one query and the next: what has been found would be of two files.
+        if time.monotonic() >= self._look_at:
+            self._look_again()
         rows = self._kept.at(self._execute(_VERSION, ())[0][0])
         unknown, _ = self._kept.part(accounts)
         if unknown:
@@ -148,8 +151,6 @@ class SqliteReader:
         self._disconnect()
 
     def _execute(self, statement: str, parameters: Sequence[Any] | dict[str, Any]) -> list[Any]:
-        if time.monotonic() >= self._look_at:
-            self._look_again()
         connection = self._connection
         if connection is None:
             connection = self._connection = self._connect()
