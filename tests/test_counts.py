@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,31 @@ async def test_a_watch_that_fails_ends_nothing(shop_here: Shop, caplog: pytest.L
         await reader.close()
     assert reader.counts.failures == books.counts.failures == {}
     assert [record.message for record in caplog.records] == ["A watch of the books failed."] * 6
+
+
+@pytest.mark.anyio
+async def test_a_defect_in_the_writer_is_counted(shop_here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an error of the database is; what waits behind it is booked all the same."""
+    monkeypatch.setattr(queue, "MOST_TOGETHER", 1)
+    good = False
+
+    def now() -> datetime:
+        nonlocal good
+        good, before = True, good
+        return datetime.now(UTC) if before else datetime.fromisoformat("never")
+
+    async with await Database.open(shop_here.database) as database:
+        books = Books(database, now)
+        account = uuid.UUID(PAGE_ACCOUNT)
+        async with asyncio.timeout(5):
+            first, second = await asyncio.gather(
+                *[books.book(Adjustment(account, Bucket.BALANCE, 100, name, "test")) for name in ("one", "two")],
+                return_exceptions=True,
+            )
+        assert isinstance(first, ValueError)
+        assert not isinstance(second, BaseException)
+        assert books.counts.failures == {"value": 1}
+        assert books.counts.commands == {(Kind.ADJUSTMENT, "value"): 1, (Kind.ADJUSTMENT, "booked"): 1}
 
 
 def _rendered(outcome: object) -> Answer:

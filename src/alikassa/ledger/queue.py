@@ -92,15 +92,12 @@ class WriterQueue:
             jobs = self._take()
             try:
                 decided = await self._book(jobs)
-            except AlikassaError as error:
+            except Exception as error:  # a defect too: whoever waits must be told all the same
                 if isinstance(error, DatabaseError):
                     self._trouble = (time.monotonic(), error)
                 self._counts.failed(chain.from_iterable(job.kinds() for job in jobs), error)
                 _tell(jobs, error)
                 continue
-            except Exception as error:  # a defect: whoever waits must be told all the same
-                _tell(jobs, error)
-                raise
             except BaseException:
                 for job in jobs:
                     job.future.cancel()
