@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped] # its types are a package of their own
+from prometheus_client.parser import text_string_to_metric_families
 
 from alikassa.server.metrics import families
 from alikassa.server.metrics.families import FAMILIES, Family, Role, Type
 from alikassa.server.requests.kept import Outcome
+from operator_server import operator_here
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "contrib/prometheus/alikassa.rules.yml"
@@ -82,6 +84,30 @@ def test_what_is_asked_for_is_there(expression: str, legend: str) -> None:
     for grouped in re.findall(r"\b(?:by|on|without)\s*\(([^)]*)\)", expression):
         assert {one.strip() for one in grouped.split(",")} <= labels, expression
     assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= labels, legend
+
+
+#: What the database or the first sweep tells, later: alerts on these say what they do until then.
+_LATER = {families.VERIFIED_AT.name, families.VERIFIED_WRONG.name, families.SWEPT_AT.name}
+_LATER_ALERTS = {"AlikassaBooksWrong", "AlikassaVerificationOld"}  # AlikassaNeverVerified is for before
+
+
+def test_alerts_can_fire_from_the_start(tmp_path: Path) -> None:
+    """All that they ask for is in the first scrape already, of a server that has no worker: what is not there is not
+    more or less than anything, and what just appeared has not increased."""
+    with operator_here(f"sqlite:///{tmp_path / 'books.db'}") as operator:
+        scraped = operator.ask("GET", "/operator/metrics").body.decode()
+    there = [
+        (sample.name, sample.labels) for family in text_string_to_metric_families(scraped) for sample in family.samples
+    ]
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    for rule in group["rules"]:
+        selectors = re.findall(r"(alikassa_\w+)(?:\{([^}]*)\})?", rule["expr"])
+        for name, matchers in selectors:
+            asked = dict(_MATCHER.findall(matchers))
+            found = any(name == one and asked.items() <= labels.items() for one, labels in there)
+            assert found or name in _LATER, (rule["alert"], name, matchers)
+        late = bool(selectors) and all(name in _LATER for name, _ in selectors)
+        assert late == (rule["alert"] in _LATER_ALERTS), rule["alert"]
 
 
 def _values(family: Family, position: int) -> set[str]:

@@ -61,8 +61,14 @@ def _counter(name: str, text: str, *labels: str, known: tuple[tuple[str, ...], .
     return Family(f"alikassa_{name}", Type.COUNTER, text, labels, () if labels and known == ((),) else known)
 
 
-def _gauge(name: str, text: str, *labels: str, together: Together = Together.SUM) -> Family:
-    return Family(f"alikassa_{name}", Type.GAUGE, text, labels, together=together)
+def _gauge(
+    name: str,
+    text: str,
+    *labels: str,
+    known: tuple[tuple[str, ...], ...] = (),
+    together: Together = Together.SUM,
+) -> Family:
+    return Family(f"alikassa_{name}", Type.GAUGE, text, labels, known, together=together)
 
 
 def _seconds(name: str, text: str, *labels: str, known: tuple[tuple[str, ...], ...] = ((),)) -> Family:
@@ -134,7 +140,7 @@ OPERATOR_REQUESTS = _counter(
 STARTS = _counter(
     "process_starts", "Processes that began, since the server did.", "process", known=tuple((one,) for one in Role)
 )
-PROCESSES = _gauge("processes", "Processes that run.", "process")
+PROCESSES = _gauge("processes", "Processes that run.", "process", known=tuple((one,) for one in Role))
 WORKERS_WANTED = _gauge("workers_wanted", "Processes that should answer merchants: --workers.")
 START_TIME = _gauge(
     "process_start_time_seconds",
@@ -156,7 +162,12 @@ BATCH_SECONDS = _seconds("books_batch", "How long a committed batch took, from i
 COMMIT_SECONDS = _seconds("books_commit", "How long its commit took.")
 QUEUE = _gauge("books_queue_length", "Jobs that wait to be booked.")
 AGAIN = _counter("books_batches_tried_again", "Batches that were tried again.")
-BATCH_FAILURES = _counter("books_batch_failures", "Batches that were given up, by the error.", "kind")
+BATCH_FAILURES = _counter(
+    "books_batch_failures",
+    "Batches that were given up, by the error.",
+    "kind",
+    known=(("database_unavailable",), ("database_missing",), ("database",)),
+)
 SWEEPS = _counter(
     "books_sweeps", "Sweeps of what is due.", "outcome", known=tuple((one,) for one in ("done", "failed"))
 )
