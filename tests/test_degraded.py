@@ -23,7 +23,7 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.model import Bucket
 from alikassa.ledger.reader import reader_for
 from alikassa.ledger.registry import Registry
-from alikassa.server import seldom
+from alikassa.server import seldom, shared
 from conftest import PAGE_ACCOUNT, Shop, open_shop
 from crash_checks import open_accounts
 from operator_server import operator_here
@@ -205,6 +205,7 @@ def test_the_same_is_said_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_operator_is_told_whether_it_is_ready(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 while nobody can write, without a token and without insides; 200 when that is over."""
     monkeypatch.setattr(databases, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(shared, "FRESH_SECONDS", 0.0)
     with operator_here(sqlite_url) as operator:
         ready = operator.bearing("").ask("GET", "/operator/readyz")
         assert (ready.status, ready.json) == (200, {"status": "ready"})
