@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +17,18 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from alikassa.errors import DatabaseUnavailableError
+from alikassa.ledger import waiting
 from alikassa.ledger.counts import Spread
+from alikassa.ledger.database import Database
+from alikassa.ledger.reader import reader_for
 from alikassa.server.metrics import families, folder, leaving
 from alikassa.server.metrics.exposition import expose
 from alikassa.server.metrics.folder import Leaving, Reading, new_folder
 from alikassa.server.metrics.leaving import LeavingTotals
 from alikassa.server.metrics.requests import RequestCounts
 from alikassa.server.metrics.samples import Sample, Totals, add_up, counted, spread
+from alikassa.server.metrics.worker import _reads
 from alikassa.server.operator import metrics as access
 from alikassa.server.requests.kept import Outcome
 from operator_server import Operator, operator_here
@@ -174,6 +180,20 @@ def test_requests_are_counted_in_words_from_closed_sets() -> None:
     }
     causes = {key[1:]: count for key, count in found.items() if key[0] == families.CAUSES.name}
     assert causes == {("wrong_length",): 1, ("not_worked_out",): 1}
+
+
+@pytest.mark.anyio
+async def test_who_is_turned_away_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since too many waited for a read."""
+    monkeypatch.setattr(waiting, "MOST_WAITING", 2)
+    async with await Database.open(f"sqlite:///{tmp_path / 'books.db'}", create=True) as database:
+        reader = reader_for(database)
+        asked = [reader.find(str(uuid.uuid4())) for _ in range(5)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        totals = [Totals(_reads(reader.counts))]
+        await reader.close()
+    assert [type(one) for one in answers] == [type(None)] * 2 + [DatabaseUnavailableError] * 3
+    assert value(totals, families.READ_TURNED_AWAY.name) == 3
 
 
 def test_a_histogram_is_shown_with_its_bounds() -> None:
