@@ -75,7 +75,7 @@ async def test_connections_are_bounded(sqlite_shop: object, sqlite_url: str, mon
                 await asyncio.sleep(seconds)
                 held -= 1
 
-        await asyncio.gather(*[ask(0.001) for _ in range(20)])
+        await asyncio.gather(*[ask(0.05) for _ in range(12)])
         assert most == 3
         slow = [asyncio.create_task(ask(1)) for _ in range(3)]
         await asyncio.sleep(0.05)

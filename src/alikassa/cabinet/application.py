@@ -23,4 +23,4 @@ __all__ = ["application"]
 def application(settings: Settings) -> ASGIApp:
     """As the operator's own, and people's pages under `/cabinet`."""
     cabinet = Router(PREFIX, route_handlers=[*ROUTES, serve_asset], exception_handlers={Exception: refuse})
-    return Guard(operator_application(settings, beside=[cabinet], refusals={PREFIX: refuse}), settings.body_seconds)
+    return Guard(operator_application(settings, beside=[cabinet], refusals={PREFIX: refuse}))

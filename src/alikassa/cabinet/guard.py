@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
@@ -40,11 +39,10 @@ _OVER_TLS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class Guard:
-    """Around the application, for everything under `/cabinet`: headers, and `body_seconds` for a form to arrive."""
+    """Around the application, for everything under `/cabinet`."""
 
-    def __init__(self, app: ASGIApp, body_seconds: float) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # As the router reads a path: it skips what is empty between two strokes.
@@ -58,24 +56,19 @@ class Guard:
                 message["headers"] = [*message["headers"], *headers]
             await send(message)
 
-        await self._app(scope, _in_time(receive, self._body_seconds), guarded)
+        await self._app(scope, _whole(receive), guarded)
 
 
-def _in_time(receive: Receive, seconds: float) -> Receive:
-    """UnfinishedError for a body that does not arrive, whole, in so many seconds."""
-    until = asyncio.get_running_loop().time() + seconds
+def _whole(receive: Receive) -> Receive:
+    """UnfinishedError for a body that breaks off."""
     arrived = False
 
     async def received() -> ReceiveMessage:
         nonlocal arrived
+        message = await receive()
         if arrived:
-            # What is waited for now is that the visitor goes away, however long an answer takes.
-            return await receive()
-        try:
-            async with asyncio.timeout_at(until):
-                message = await receive()
-        except TimeoutError:
-            raise UnfinishedError from None
+            # What is waited for now is that the visitor goes away.
+            return message
         if message["type"] != "http.request":
             raise UnfinishedError
         arrived = not message.get("more_body", False)

@@ -11,6 +11,7 @@ from alikassa.cabinet.rendering import rendered
 from alikassa.cabinet.texts import choose_language, mark
 from alikassa.cabinet.users import LANGUAGES
 from alikassa.errors import AlikassaError, DatabaseError, InvalidInputError, NotFoundError, OverloadedError
+from alikassa.server.operator.refusals import RequestError
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -34,7 +35,7 @@ class FormError(AlikassaError):
 
 
 class UnfinishedError(AlikassaError):
-    """A form of which not everything came, or not in time."""
+    """A form of which not everything came."""
 
     def __init__(self) -> None:
         super().__init__("The form did not arrive.")
@@ -103,7 +104,7 @@ def _told(error: Exception) -> tuple[int, tuple[str, str]]:
         return 503, _TOO_MUCH
     if isinstance(error, ForbiddenError):
         status = 403
-    elif isinstance(error, UnfinishedError):
+    elif isinstance(error, UnfinishedError) or (isinstance(error, RequestError) and error.status == 408):
         status = 408
     elif isinstance(error, NotFoundError):
         status = 404
