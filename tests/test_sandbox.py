@@ -276,7 +276,7 @@ def talk(port: int, data: bytes, *, head_only: bool) -> tuple[int, list[tuple[st
     with connect(server) as connection:
         connection.sendall(data)
         (answer,) = parse(read_all(connection), head_only=head_only)
-    own = ("date", "server", "x-alikassa-sandbox", "content-length", "connection")
+    own = ("date", "server", "x-alikassa-sandbox", "content-length", "connection", "x-request-id")
     return answer.status, sorted(pair for pair in answer.headers if pair[0] not in own), answer.body
 
 
