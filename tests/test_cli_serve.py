@@ -188,7 +188,8 @@ def test_demo_says_on_stderr_what_it_does(demo: Demo) -> None:
 def test_kept_demo_answers_until_ctrl_c(tmp_path: Path) -> None:
     """`alikassa demo --keep` goes on answering after it has shown its answer, and Ctrl-C ends it with exit 0."""
     with running(tmp_path, "demo", "--keep") as kept:
-        kept.wait_for(lambda: PAGE_ANSWER in kept.stdout.read_bytes())
+        kept.wait_for(lambda: b"Ctrl-C stops it" in kept.stderr.read_bytes())
+        assert PAGE_ANSWER in kept.stdout.read_bytes()
         time.sleep(0.5)
         assert kept.process.poll() is None
         assert kept.healthy()
@@ -213,7 +214,7 @@ def test_kept_demo_prints_a_login_for_the_cabinet(tmp_path: Path) -> None:
 def test_kept_demo_leaves_nothing_when_it_is_ended(tmp_path: Path) -> None:
     """When a kept demo gets SIGTERM, its server stops with it, and its keys and books are gone."""
     with running(tmp_path, "demo", "--keep") as kept:
-        kept.wait_for(lambda: PAGE_ANSWER in kept.stdout.read_bytes())
+        kept.wait_for(lambda: b"Ctrl-C stops it" in kept.stderr.read_bytes())
         port = kept.port()
         kept.stop(signal.SIGTERM)
         assert not answers(port)
