@@ -45,6 +45,18 @@ class Slow:
         return "<Slow>"
 
 
+class Held(Slow):
+    """Signs once it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+
+    def sign(self, data: bytes, /) -> bytes:
+        self.may.wait(60)
+        return super().sign(data)
+
+
 class Canned:
     """Always the page's answer."""
 
@@ -103,38 +115,43 @@ def test_what_came_too_late_serves_the_next_call() -> None:
 
 def test_threads_wait_for_one_signature_each_as_long_as_it_may() -> None:
     """Fifty threads, one signature; who has less time gives up earlier."""
-    signer = Slow(0.4)
+    signer = Held()
     client = Client(PAGE_ACCOUNT, signer, transport=Canned())
+    given_up = threading.Semaphore(0)
 
     def call(seconds: float) -> str:
         try:
             return client.balance(timeout=seconds).currency
         except DeadlineExceededError:
+            given_up.release()
             return "late"
 
     with ThreadPoolExecutor(50) as pool:
-        found = list(pool.map(call, [0.1, 5] * 25))
+        calls = [pool.submit(call, seconds) for seconds in (0.1, 60) * 25]
+        for _ in range(25):
+            given_up.acquire(timeout=30)
+        signer.may.set()
+        found = [one.result() for one in calls]
     assert found == ["late", "RUB"] * 25
     assert len(signer.asked) == 1
 
 
 def test_the_event_loop_goes_on_while_it_signs() -> None:
     """The first signature is made off the loop, for all tasks that wait; a cancelled one disturbs no other."""
-    signer = Slow(0.3)
+    signer = Held()
 
-    async def run() -> int:
+    async def run() -> list[str]:
         async with AsyncClient(PAGE_ACCOUNT, signer, transport=CannedAsync()) as client:
-            calls = [asyncio.create_task(client.balance()) for _ in range(20)]
-            turns = 0
+            calls = [asyncio.create_task(client.balance(timeout=60)) for _ in range(20)]
             await asyncio.sleep(0.05)
             calls.pop().cancel()
-            while not all(call.done() for call in calls):
+            for _ in range(10):
                 await asyncio.sleep(0.01)
-                turns += 1
-            await asyncio.gather(*calls)
-            return turns
+            assert not any(call.done() for call in calls)
+            signer.may.set()
+            return [found.currency for found in await asyncio.gather(*calls)]
 
-    assert asyncio.run(run()) >= 10
+    assert asyncio.run(run()) == ["RUB"] * 19
     assert signer.asked == ["alikassa signer"]
 
 
