@@ -18,6 +18,7 @@ from alikassa.server.answers import Answer, problem
 from alikassa.server.balance import FRESH_SECONDS, Asked, BalanceEndpoint
 from alikassa.server.correlation import Correlation
 from alikassa.server.freshness import Freshness
+from alikassa.server.garbage import spare_what_stays
 from alikassa.server.limits.addresses import Addresses, parse_networks
 from alikassa.server.limits.limiter import Limiter, counting
 from alikassa.server.limits.rules import Rules
@@ -113,6 +114,7 @@ class Application:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         configure_logging()
         loop.run_until_complete(self.start())
+        spare_what_stays()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(self.stop())

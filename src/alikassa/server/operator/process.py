@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from granian.constants import Interfaces
 
+from alikassa.server.garbage import spare_what_stays
 from alikassa.server.log import configure_logging
 from alikassa.server.operator.bounds import MOST_UNDER_WAY
 from alikassa.server.operator.log import OperatorLog
@@ -108,6 +109,7 @@ def _load(settings: Settings, target: str) -> Any:
     # In the worker alone: the framework is not for the processes that only watch.
     module, _, name = target.partition(":")
     application = getattr(import_module(module), name)(settings)
+    spare_what_stays()
     return Proxied(application, settings.trusted_proxy) if settings.trusted_proxy else application
 
 

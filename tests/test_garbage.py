@@ -1,0 +1,46 @@
+"""The collector of cyclic garbage leaves alone what a serving process holds until it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import run_cli
+
+WORKER = """
+application = Application(settings)
+loop = asyncio.new_event_loop()
+application.__rsgi_init__(loop)
+tell()
+application.__rsgi_del__(loop)
+"""
+OPERATOR = """
+_load(settings, "alikassa.server.operator.application:application")
+tell()
+"""
+PROGRAM = """
+import asyncio, gc, sys
+from alikassa.server.application import Application
+from alikassa.server.operator.process import _load
+from alikassa.server.settings import Settings
+
+settings = Settings(database=sys.argv[1])
+
+def tell():
+    print(gc.get_freeze_count(), len(gc.get_objects()))
+"""
+
+
+@pytest.mark.parametrize("process", [WORKER, OPERATOR], ids=["worker", "operator"])
+def test_what_stays_is_passed_over(process: str, tmp_path: Path) -> None:
+    """Once it is ready, nearly nothing is left to be looked at again and again."""
+    database = f"sqlite:///{tmp_path / 'books.db'}"
+    assert run_cli("database", "migrate", "--database", database).returncode == 0
+    command = [sys.executable, "-c", PROGRAM + process, database]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    passed_over, looked_at = map(int, done.stdout.split())
+    assert passed_over > 50_000
+    assert looked_at < passed_over / 50
