@@ -163,7 +163,8 @@ async def find_rows(
 ) -> list[Any]:
     """The rows whose `keys` are among `rows`: the columns `wanted` of the table, which is called t.
 
-    On SQLite `order` is kept within some thousand keys: among the rows of one key it always is.
+    On SQLite `order` is kept within some thousand keys, and where tables are spread within a lane: among the rows of
+    one key it always is.
     """
     if not rows:
         return []
@@ -212,7 +213,7 @@ def _lanes(
 
 
 def is_by_lane(connection: AsyncConnection) -> bool:
-    """Whether its tables are spread over nodes, so that a statement is for one lane: see `Writer`."""
+    """Whether its tables are spread over nodes, so that a statement is for one lane: see `Database` and `Writer`."""
     plain = connection.sync_connection
     return plain is not None and bool(plain.get_execution_options().get("by_lane", False))
 

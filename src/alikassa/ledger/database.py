@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from alikassa import clock
 from alikassa.errors import DatabaseMissingError, DatabaseUnavailableError, DatabaseVersionError
 from alikassa.ledger.address import Address
+from alikassa.ledger.distribution.marker import FIND_ENGINE, FIND_SETTINGS
 from alikassa.ledger.failures import translated, unwritable
 from alikassa.ledger.ids import LANES
 from alikassa.ledger.schema import REVISION, settings
@@ -64,6 +65,8 @@ class Database:
                 slow.listen(one)
         self._writers: list[Writer] = []
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
+        #: Whether its tables are spread over nodes; None until a connection has asked.
+        self.is_spread: bool | None = None if self.is_postgresql else False
 
     @classmethod
     def attach(cls, url: str, slow: SlowQueries | None = None, *, seconds: float | None = None) -> Self:
@@ -139,10 +142,21 @@ class Database:
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         async with self._slot(), translated(self.address), self._engine.connect() as connection:
             try:
+                await self._mark(connection)
                 yield connection
             except TimeoutError:
                 await connection.invalidate()
                 raise
+
+    async def _mark(self, connection: AsyncConnection) -> None:
+        """Have the statements of a connection name their lanes where tables are spread: see `is_by_lane`."""
+        if self.is_spread is None:
+            # An empty database has no settings yet.
+            if await connection.scalar(sa.text(FIND_SETTINGS)):
+                self.is_spread = await connection.scalar(sa.text(FIND_ENGINE)) is not None
+            await connection.rollback()
+        if self.is_spread:
+            await connection.execution_options(by_lane=True)
 
     async def check_writable(self) -> None:
         """DatabaseUnavailableError when it takes no writing transaction."""

@@ -54,6 +54,7 @@ async def distribute(database: Database, shards: int = SHARDS) -> Distributed:
         keys = [(row[0], row[1], row[2]) for row in await connection.execute(sa.text(_FOREIGN_KEYS))]
         for statement in statements(triggers, keys, shards):
             await connection.exec_driver_sql(statement)
+    database.is_spread = True
     return Distributed(
         reference=REFERENCE,
         distributed=tuple(table.name for table in GROWING),
