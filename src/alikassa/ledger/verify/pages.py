@@ -9,7 +9,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from alikassa.errors import AlikassaError
-from alikassa.ledger.ids import lane_of
+from alikassa.ledger.bulk import is_by_lane
+from alikassa.ledger.ids import LANES, lane_of
 from alikassa.ledger.verify.forms import Forms
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Pages(Generic[Row]):
     """Rows of `table` by `order`, of all accounts or of one, each made into its shape by `convert`.
 
     `wanted` are the columns that `convert` takes, as in `alikassa.ledger.rows`. A row that cannot be read is a
-    problem and left out.
+    problem and left out. Where tables are spread over nodes, those of all accounts are read lane by lane.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Pages(Generic[Row]):
         self._forms = None if self._postgresql else Forms(table, names)
         self._select = f"SELECT {', '.join(f't.{name}' for name in self._order)}, {wanted} FROM {table.name} t"  # noqa: S608
         self._account = account
+        # The lane that is read, where it is lane by lane: first and last what lies in none that there is.
+        self._lane = -1 if account is None and is_by_lane(connection) else None
         self._last: tuple[Any, ...] | None = None
         self._ended = False
         self._rows: list[tuple[Key, Row]] = []
@@ -108,12 +111,16 @@ class Pages(Generic[Row]):
         """Read on; whether there was anything."""
         while not self._ended:
             found = await self._read()
-            self._ended = len(found) < PAGE
+            ended = len(found) < PAGE
             self._rows = [one for one in map(self._shape, found) if one is not None]
             self._next = 0
             self.count += len(self._rows)
-            if found:
+            if not ended:
                 self._last = tuple(found[-1][: len(self._order)])
+            elif self._lane is not None and self._lane < LANES:
+                self._lane, self._last = self._lane + 1, None
+            else:
+                self._ended = True
             if self._rows:
                 return True
         return False
@@ -126,15 +133,21 @@ class Pages(Generic[Row]):
             return f"${len(values)}" if self._postgresql else "?"
 
         conditions = []
+        order = self._order
+        if self._lane is not None:
+            if 0 <= self._lane < LANES:
+                conditions.append(f"t.lane = {mark(self._lane)}")
+                order = order[1:]
+            else:
+                conditions.append("t.lane < 0" if self._lane < 0 else f"t.lane >= {LANES}")
         if self._account is not None:
             own = self._account if self._postgresql else str(self._account)
             conditions += [f"t.lane = {mark(lane_of(self._account))}", f"t.{self._order[1]} = {mark(own)}"]
+        names = ", ".join(f"t.{name}" for name in order)
         if self._last is not None:
-            names = ", ".join(f"t.{name}" for name in self._order)
-            conditions.append(f"({names}) > ({', '.join(mark(value) for value in self._last)})")
+            conditions.append(f"({names}) > ({', '.join(mark(value) for value in self._last[-len(order) :])})")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        order = ", ".join(f"t.{name}" for name in self._order)
-        statement = f"{self._select}{where} ORDER BY {order} LIMIT {PAGE}"
+        statement = f"{self._select}{where} ORDER BY {names} LIMIT {PAGE}"
         return (await self._connection.exec_driver_sql(statement, tuple(values))).all()
 
     def _shape(self, row: Sequence[Any]) -> tuple[Key, Row] | None:
