@@ -89,8 +89,8 @@ async def search_accounts(
     if beginning:
         first, last = _bounds(beginning)
         # The lane is in the last digits, which are not known unless all are: a look into each.
-        lanes = [lane_of(first)] if first == last else range(LANES)
-        statement = statement.where(_ACCOUNTS.c.lane.in_(lanes), _ACCOUNTS.c.id.between(first, last))
+        of_lanes = _ACCOUNTS.c.lane == lane_of(first) if first == last else _ACCOUNTS.c.lane.in_(range(LANES))
+        statement = statement.where(of_lanes, _ACCOUNTS.c.id.between(first, last))
     if of_merchants is not None:
         statement = statement.where(_ACCOUNTS.c.merchant_id.in_(of_merchants))
     if currency:

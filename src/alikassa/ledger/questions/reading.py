@@ -43,6 +43,7 @@ __all__ = [
 
 
 _ACCOUNT = columns_of(accounts_table, "lane", "id")
+_POLICY = columns_of(policies, "lane", "account_id", "version")
 
 
 async def find_account(connection: AsyncConnection, account: uuid.UUID) -> Account:
@@ -111,10 +112,7 @@ def by_index_of(connection: AsyncConnection, condition: sa.ColumnElement[bool]) 
 async def time_zones(connection: AsyncConnection, accounts: Iterable[Account]) -> dict[uuid.UUID, ZoneInfo]:
     """Those of the accounts' present policies; UTC without one."""
     versions = {one.id: one.policy for one in accounts}
-    key = sa.tuple_(policies.c.lane, policies.c.account_id, policies.c.version)
     wanted = [(lane_of(account), account, version) for account, version in versions.items() if version]
-    names: dict[uuid.UUID, str] = {}
-    if wanted:
-        statement = sa.select(policies.c.account_id, policies.c.time_zone).where(key.in_(wanted))
-        names = {row.account_id: row.time_zone for row in await connection.execute(statement)}
+    found = await find_rows(connection, _POLICY, wanted, "t.account_id, t.time_zone")
+    names: dict[uuid.UUID, str] = dict(map(rows.identified, found))
     return {account: ZoneInfo(names.get(account, "UTC")) for account in versions}

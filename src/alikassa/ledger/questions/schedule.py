@@ -15,16 +15,18 @@ from alikassa.ledger.questions.days import day_of, ends_of_days
 from alikassa.ledger.questions.open_lots import BUCKETS_OF_LOTS, When, held_in_open_lots
 from alikassa.ledger.questions.reading import find_account, lots_of, time_of, time_zones
 from alikassa.ledger.questions.sums import packed_sums, unpacked
-from alikassa.ledger.questions.wanted import Wanted, ask
+from alikassa.ledger.questions.wanted import ask
 from alikassa.ledger.schema import is_open, lots
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from alikassa.clock import Clock
     from alikassa.ledger.database import Database
+    from alikassa.ledger.questions.wanted import Wanted
 
 __all__ = ["Schedule", "ScheduleDay", "schedule"]
 
@@ -92,19 +94,21 @@ async def _days(connection: AsyncConnection, account: uuid.UUID, at: datetime, z
 
 
 async def _held_on(
-    connection: AsyncConnection, days: list[date], rows: list[tuple[int, int, uuid.UUID, datetime, datetime]]
+    connection: AsyncConnection, days: list[date], rows: Sequence[tuple[int, int, uuid.UUID, datetime, datetime]]
 ) -> list[ScheduleDay]:
     """Those of the days on which something falls due: after the first time of their rows, up to the second."""
     postgresql = connection.dialect.name == "postgresql"
-    given = Wanted(rows, postgresql=postgresql)
     cases = [f"bucket = '{bucket}'" for bucket in BUCKETS_OF_LOTS]
-    statement = (
-        f"SELECT u.c0, (SELECT {packed_sums('remaining', cases, postgresql=postgresql)} FROM lots"  # noqa: S608
-        " WHERE lane = u.c1 AND account_id = u.c2 AND lots.open AND due_at > u.c3 AND due_at <= u.c4)"
-        f" FROM {given.table}"
-    )
+    sums_of = packed_sums("remaining", cases, postgresql=postgresql)
+
+    def on_day(given: Wanted) -> str:
+        return (
+            f"SELECT u.c0, (SELECT {sums_of} FROM lots WHERE lane = {given.lane}"  # noqa: S608
+            f" AND account_id = u.c2 AND lots.open AND due_at > u.c3 AND due_at <= u.c4) FROM {given.table}"
+        )
+
     found = []
-    for number, packed in await ask(connection, statement, given):
+    for number, packed in await ask(connection, on_day, rows):
         hold, reserve = unpacked(packed, len(cases))
         if hold.rows or reserve.rows:
             found.append(ScheduleDay(days[number], hold.total, reserve.total, hold.rows + reserve.rows))

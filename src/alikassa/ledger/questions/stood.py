@@ -12,7 +12,7 @@ from alikassa.ledger.bulk import columns_of, find_rows, units
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import BUCKETS, Bucket
 from alikassa.ledger.questions.sums import packed_sums, unpacked
-from alikassa.ledger.questions.wanted import Wanted, ask
+from alikassa.ledger.questions.wanted import ask
 from alikassa.ledger.schema import journal_entries
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from alikassa.ledger.model import Account
+    from alikassa.ledger.questions.wanted import Wanted
 
 __all__ = ["Buckets", "Point", "last_entries_before", "stood_after"]
 
@@ -32,19 +33,6 @@ _NUMBER = columns_of(journal_entries, "lane", "account_id", "sequence")
 #: Points that one statement names: on SQLite it may have some 32,000 values.
 _TOGETHER = 4000
 _AMOUNTS = ", ".join(f"{{0}}.{bucket}" for bucket in BUCKETS)
-# From the last snapshot before the moment on, the first entry that was not recorded before it.
-_NEXT_ENTRY = (
-    "SELECT v.c0, (SELECT e.sequence FROM journal_entries e WHERE e.lane = v.c1 AND e.account_id = v.c2"
-    " AND e.sequence > v.after AND e.recorded_at >= v.c3 ORDER BY e.sequence LIMIT 1) FROM"
-    " (SELECT u.c0, u.c1, u.c2, u.c3, coalesce((SELECT s.sequence FROM balance_snapshots s WHERE s.lane = u.c1"
-    " AND s.account_id = u.c2 AND s.recorded_at < u.c3 ORDER BY s.recorded_at DESC LIMIT 1), 0) AS after"
-    " FROM {}) AS v"
-)
-#: The snapshot {0} of the row that is asked for: the last at or before it, or the first at or after it.
-_NEXT_SNAPSHOT = (
-    "{0}.lane = u.c1 AND {0}.account_id = u.c2 AND {0}.sequence = (SELECT {1}(s.sequence) FROM balance_snapshots s"
-    " WHERE s.lane = u.c1 AND s.account_id = u.c2 AND s.sequence {2} u.c3)"
-)
 _CASES = [f"p.bucket = '{bucket}'" for bucket in BUCKETS]
 
 
@@ -63,15 +51,24 @@ async def last_entries_before(connection: AsyncConnection, wanted: Sequence[tupl
     """
     found: dict[tuple[uuid.UUID, datetime], int] = {}
     asked = list({(one.id, at): None for one, at in wanted if one.recorded_at is not None and one.recorded_at >= at})
-    postgresql = connection.dialect.name == "postgresql"
     for start in range(0, len(asked), _TOGETHER):
         part = asked[start : start + _TOGETHER]
         rows = [(n, lane_of(account), account, at) for n, (account, at) in enumerate(part)]
-        given = Wanted(rows, postgresql=postgresql)
-        for number, sequence in await ask(connection, _NEXT_ENTRY.format(given.table), given):
+        for number, sequence in await ask(connection, _next_entry, rows):
             found[part[number]] = sequence - 1
     await _see_no_gap(connection, {Point(account, last) for (account, _), last in found.items() if last})
     return [Point(one.id, found.get((one.id, at), one.sequence)) for one, at in wanted]
+
+
+def _next_entry(given: Wanted) -> str:
+    """From the last snapshot before the moment on, the first entry that was not recorded before it."""
+    return (
+        f"SELECT u.c0, (SELECT e.sequence FROM journal_entries e WHERE e.lane = {given.lane} AND e.account_id = u.c2"  # noqa: S608
+        " AND e.sequence > u.after AND e.recorded_at >= u.c3 ORDER BY e.sequence LIMIT 1) FROM"
+        " (SELECT u.c0, u.c1, u.c2, u.c3, coalesce((SELECT s.sequence FROM balance_snapshots s"
+        f" WHERE s.lane = {given.lane} AND s.account_id = u.c2 AND s.recorded_at < u.c3"
+        f" ORDER BY s.recorded_at DESC LIMIT 1), 0) AS after FROM {given.table}) AS u"
+    )
 
 
 async def _see_no_gap(connection: AsyncConnection, points: Collection[Point]) -> None:
@@ -145,20 +142,31 @@ async def _snapshots(
 ) -> Iterable[tuple[Point, _Known, _Known]]:
     """Each point, the last snapshot at or before it, and the first at or after it; the account's ends where none is."""
     rows = [(n, lane_of(one.account), *one) for n, one in enumerate(points)]
-    given = Wanted(rows, postgresql=connection.dialect.name == "postgresql")
-    statement = (
-        f"SELECT u.c0, b.sequence, {_AMOUNTS.format('b')}, a.sequence, {_AMOUNTS.format('a')} FROM {given.table}"  # noqa: S608
-        f" LEFT JOIN balance_snapshots b ON {_NEXT_SNAPSHOT.format('b', 'max', '<=')}"
-        f" LEFT JOIN balance_snapshots a ON {_NEXT_SNAPSHOT.format('a', 'min', '>=')}"
-    )
     found: list[tuple[Point, _Known, _Known]] = []
-    for number, *columns in await ask(connection, statement, given):
+    for number, *columns in await ask(connection, _nearest_snapshots, rows):
         point = points[number]
         account = present[point.account]
         first = _Known(Point(account.id, 0), dict.fromkeys(BUCKETS, 0))
         last = _Known(Point(account.id, account.sequence), account.buckets)
         found.append((point, _known(account.id, columns[:5]) or first, _known(account.id, columns[5:]) or last))
     return found
+
+
+def _nearest_snapshots(given: Wanted) -> str:
+    """The last at or before the row's number, b, and the first at or after it, a."""
+
+    def here(alias: str) -> str:
+        return f"{alias}.lane = {given.lane} AND {alias}.account_id = u.c2"
+
+    def is_nearest(alias: str, last: str, compares: str) -> str:
+        nearest = f"SELECT {last}(s.sequence) FROM balance_snapshots s WHERE {here('s')} AND s.sequence {compares} u.c3"  # noqa: S608
+        return f"{here(alias)} AND {alias}.sequence = ({nearest})"
+
+    return (
+        f"SELECT u.c0, b.sequence, {_AMOUNTS.format('b')}, a.sequence, {_AMOUNTS.format('a')} FROM {given.table}"  # noqa: S608
+        f" LEFT JOIN balance_snapshots b ON {is_nearest('b', 'max', '<=')}"
+        f" LEFT JOIN balance_snapshots a ON {is_nearest('a', 'min', '>=')}"
+    )
 
 
 def _known(account: uuid.UUID, columns: Sequence[Any]) -> _Known | None:
@@ -178,14 +186,16 @@ async def _moved(connection: AsyncConnection, spans: Sequence[_Span]) -> list[Bu
     ]
     if rows:
         postgresql = connection.dialect.name == "postgresql"
-        given = Wanted(rows, postgresql=postgresql)
+        sums_of = packed_sums("p.amount", _CASES, postgresql=postgresql)
+
         # A subquery and no join, for which PostgreSQL might read all postings: it cannot guess how few are between.
-        statement = (
-            f"SELECT u.c0, (SELECT {packed_sums('p.amount', _CASES, postgresql=postgresql)} FROM postings p"  # noqa: S608
-            " WHERE p.lane = u.c1 AND p.account_id = u.c2 AND p.sequence > u.c3 AND p.sequence <= u.c4)"
-            f" FROM {given.table}"
-        )
-        for number, packed in await ask(connection, statement, given):
+        def between(given: Wanted) -> str:
+            return (
+                f"SELECT u.c0, (SELECT {sums_of} FROM postings p WHERE p.lane = {given.lane}"  # noqa: S608
+                f" AND p.account_id = u.c2 AND p.sequence > u.c3 AND p.sequence <= u.c4) FROM {given.table}"
+            )
+
+        for number, packed in await ask(connection, between, rows):
             sums = zip(BUCKETS, unpacked(packed, len(_CASES)), strict=True)
             moved[number] = {bucket: one.total for bucket, one in sums}
     return moved
