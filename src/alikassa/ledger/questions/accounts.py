@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
 from msgspec.structs import replace
 
 from alikassa.errors import NotFoundError
 from alikassa.ledger import store
-from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Account, Bucket
-from alikassa.ledger.questions.reading import time_of
+from alikassa.ledger.questions.reading import of_accounts, time_of
 from alikassa.ledger.questions.sums import summed
 from alikassa.ledger.schema import is_open, lots
 
@@ -57,10 +55,12 @@ async def _due(
     connection: AsyncConnection, accounts: Sequence[uuid.UUID], at: datetime
 ) -> dict[tuple[uuid.UUID, Bucket], int]:
     """What is due and not released, by account and bucket."""
-    here = sa.tuple_(lots.c.lane, lots.c.account_id).in_([(lane_of(one), one) for one in accounts])
     by = (lots.c.account_id, lots.c.bucket)
-    sums = await summed(connection, by, lots.c.remaining, lots, here, is_open, lots.c.due_at <= at)
-    return {(account, Bucket(bucket)): one.total for (account, bucket), one in sums.items()}
+    found: dict[tuple[uuid.UUID, Bucket], int] = {}
+    for here in of_accounts(connection, lots.c.lane, lots.c.account_id, accounts):
+        sums = await summed(connection, by, lots.c.remaining, lots, here, is_open, lots.c.due_at <= at)
+        found |= {(account, Bucket(bucket)): one.total for (account, bucket), one in sums.items()}
+    return found
 
 
 def _with_due(account: Account, sums: dict[tuple[uuid.UUID, Bucket], int]) -> Account:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
+from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Kind, LotKey
 from alikassa.ledger.questions.open_lots import BUCKETS_OF_LOTS, When, held_in_open_lots
 from alikassa.ledger.questions.reading import entries_of, find_account, in_utc, lots_of, postings_of, time_of
@@ -133,7 +134,12 @@ async def _known_now(
     No entry takes effect after it is recorded: those that did so after `at` are all among those after `sequence`.
     """
     later = journal_entries.c.effective_at > at
-    since = (*postings_of(account.id), postings.c.sequence > sequence, later)
+    since = (
+        *postings_of(account.id),
+        postings.c.sequence > sequence,
+        later,
+        journal_entries.c.lane == lane_of(account.id),
+    )
     by = (postings.c.bucket, postings.c.lot_sequence, postings.c.lot_line)
     buckets, moved = dict(account.buckets), dict[LotKey, int]()
     for (place, *key), one in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from alikassa.errors import InvalidInputError
 from alikassa.ledger import rows
 from alikassa.ledger.ids import LANES, lane_of
 from alikassa.ledger.model import Account, Merchant
-from alikassa.ledger.questions.reading import require_limit
+from alikassa.ledger.questions.reading import of_accounts, require_limit
 from alikassa.ledger.schema import accounts, merchants
 from alikassa.ledger.types import Uuid
 
@@ -111,15 +111,16 @@ def _bounds(beginning: str) -> tuple[uuid.UUID, uuid.UUID]:
     return uuid.UUID(digits.ljust(32, "0")), uuid.UUID(digits.ljust(32, "f"))
 
 
-async def merchants_of(database: Database, of_accounts: Sequence[uuid.UUID]) -> dict[uuid.UUID, Merchant]:
+async def merchants_of(database: Database, wanted: Sequence[uuid.UUID]) -> dict[uuid.UUID, Merchant]:
     """Whose these accounts are, up to `MOST_FOUND`; accounts that there are not are left out."""
-    if len(of_accounts) > MOST_FOUND:
-        raise InvalidInputError(f"These are {len(of_accounts)} accounts.", remedy=f"Ask for at most {MOST_FOUND}.")
-    keys: list[Any] = [(lane_of(one), one) for one in set(of_accounts)]
-    statement = (
-        sa.select(accounts.c.id.label("account"), merchants)
-        .join_from(accounts, merchants, accounts.c.merchant_id == merchants.c.id)
-        .where(sa.tuple_(accounts.c.lane, accounts.c.id, types=(sa.SmallInteger(), Uuid())).in_(keys))
+    if len(wanted) > MOST_FOUND:
+        raise InvalidInputError(f"These are {len(wanted)} accounts.", remedy=f"Ask for at most {MOST_FOUND}.")
+    statement = sa.select(accounts.c.id.label("account"), merchants).join_from(
+        accounts, merchants, accounts.c.merchant_id == merchants.c.id
     )
+    found: dict[uuid.UUID, Merchant] = {}
     async with database.read() as connection:
-        return {row.account: Merchant(row.id, row.name, row.created_at) for row in await connection.execute(statement)}
+        for here in of_accounts(connection, accounts.c.lane, accounts.c.id, wanted):
+            for row in await connection.execute(statement.where(here)):
+                found[row.account] = Merchant(row.id, row.name, row.created_at)
+    return found

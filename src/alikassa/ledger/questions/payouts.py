@@ -143,7 +143,7 @@ async def discrepancies(
     statement = _select(f"a.currency, p.amount, {rows.DISCREPANCY}", _DISCREPANCIES, account).join(
         _THEIR_PAYOUTS,
         sa.and_(
-            _THEIR_PAYOUTS.c.lane == _DISCREPANCIES.c.lane,
+            _THEIR_PAYOUTS.c.lane == (_DISCREPANCIES.c.lane if account is None else lane_of(account)),
             _THEIR_PAYOUTS.c.account_id == _DISCREPANCIES.c.account_id,
             _THEIR_PAYOUTS.c.reference == _DISCREPANCIES.c.payout,
         ),
@@ -188,7 +188,8 @@ def _select(columns: str, table: sa.FromClause, account: uuid.UUID | None) -> sa
     same = sa.and_(_ACCOUNTS.c.lane == table.c.lane, _ACCOUNTS.c.id == table.c.account_id)
     statement = sa.select(sa.text(columns)).select_from(table.join(_ACCOUNTS, same))
     if account is not None:
-        statement = statement.where(table.c.lane == lane_of(account), table.c.account_id == account)
+        own = (table.c.lane == lane_of(account), table.c.account_id == account)
+        statement = statement.where(*own, _ACCOUNTS.c.lane == lane_of(account))
     return statement
 
 

@@ -58,7 +58,7 @@ async def find_policies(database: Database, account: uuid.UUID) -> list[PolicyVe
                     journal_entries.c.sequence == policies.c.sequence,
                 ),
             )
-            .where(policies.c.lane == lane, policies.c.account_id == account)
+            .where(policies.c.lane == lane, policies.c.account_id == account, journal_entries.c.lane == lane)
         )
         set_by = {row.version: row for row in entries}
         found = [rows.policy(row) for row in await find_rows(connection, _ACCOUNT, [(lane, account)], rows.POLICY)]

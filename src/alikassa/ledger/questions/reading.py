@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from alikassa.errors import InvalidInputError, NotFoundError
 from alikassa.ledger import rows, store
-from alikassa.ledger.bulk import columns_of, find_rows
+from alikassa.ledger.bulk import columns_of, find_rows, is_by_lane
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.schema import accounts as accounts_table
 from alikassa.ledger.schema import journal_entries, lots, payouts, policies, postings
+from alikassa.ledger.types import Uuid
 
 if TYPE_CHECKING:
     import uuid
@@ -38,7 +39,7 @@ __all__ = [
         "postings_of",
         "require_limit",
     ),
-    *("time_of", "time_zones"),
+    *("of_accounts", "time_of", "time_zones"),
 ]
 
 
@@ -99,6 +100,23 @@ def lots_of(account: uuid.UUID) -> tuple[sa.ColumnElement[bool], ...]:
 
 def payouts_of(account: uuid.UUID) -> tuple[sa.ColumnElement[bool], ...]:
     return payouts.c.lane == lane_of(account), payouts.c.account_id == account
+
+
+def of_accounts(
+    connection: AsyncConnection,
+    lane: sa.ColumnElement[int],
+    account: sa.ColumnElement[uuid.UUID],
+    wanted: Iterable[uuid.UUID],
+) -> list[sa.ColumnElement[bool]]:
+    """That these two columns are one of the accounts': a condition for each statement that asks, one in all, or one a
+    lane where tables are spread over nodes; none for no account."""
+    lanes: dict[int, list[uuid.UUID]] = {}
+    for one in sorted(set(wanted)):
+        lanes.setdefault(lane_of(one), []).append(one)
+    if is_by_lane(connection):
+        return [sa.and_(lane == number, account.in_(here)) for number, here in sorted(lanes.items())]
+    keys = [(number, one) for number, here in lanes.items() for one in here]
+    return [sa.tuple_(lane, account, types=(sa.SmallInteger(), Uuid())).in_(keys)] if keys else []
 
 
 def by_index_of(connection: AsyncConnection, condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
