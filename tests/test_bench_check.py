@@ -14,11 +14,11 @@ from written import Results, read_results, write_results
 CHECK = Path(__file__).parent.parent / "bench" / "check.py"
 
 
-def write(folder: Path, rate: float, wait: float) -> Path:
-    """A run in which ours has `rate` times and `wait` times the yardstick's."""
+def write(folder: Path, rate: float, wait: float, spread: float = 0.1) -> Path:
+    """A run in which ours has `rate` times and `wait` times the yardstick's; its rounds differ by the `spread`."""
     sections = []
     for heading, ratio, below in (("Requests/s", rate, False), ("Waits, ms", wait, True)):
-        ours, bare = Row("ours", [ratio * 90, ratio * 100, ratio * 110]), Row("bare", [100])
+        ours, bare = Row("ours", [ratio * 100 * (1 + part) for part in (-spread, 0, spread)]), Row("bare", [100])
         ours.comparisons = (ours.over(bare, Target(0.5, below=below)),)
         sections.append(Section(heading, (ours, bare), lower_is_better=below))
     write_results(folder, sections, {"Load": "none"})
@@ -44,6 +44,15 @@ def test_more_than_fifteen_percent_worse_fails(tmp_path: Path, rate: float, wait
     """16 % fail and 14 % do not: of a rate when it falls, of a wait when it grows."""
     done = check(write(tmp_path / "committed", 1, 1), write(tmp_path / "found", rate, wait))
     assert (done.returncode, done.stdout) == (1 if complaint else 0, complaint), done.stderr
+
+
+@pytest.mark.parametrize(("rate", "wait"), [(0.8, 1.0), (1.0, 1.25)])
+def test_what_a_round_disproves_is_told_and_does_not_fail(tmp_path: Path, rate: float, wait: float) -> None:
+    """Worse in the median, as good in the best of the rounds: the machine may have been busy. Not in 19 % of it."""
+    committed = write(tmp_path / "committed", 1, 1)
+    done = check(committed, write(tmp_path / "found", rate, wait, spread=0.26))
+    assert (done.returncode, done.stdout.count("though not in each round")) == (0, 1), done.stdout
+    assert check(committed, write(tmp_path / "sure", rate, wait, spread=0.19)).returncode == 1
 
 
 def test_a_missing_row_fails(tmp_path: Path) -> None:
