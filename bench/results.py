@@ -29,6 +29,8 @@ class Comparison:
     ratio: float
     to: str
     target: Target | None = None
+    #: Whether the other one was measured too. A ratio to a fixed time tells of the machine, and stays on it.
+    travels: bool = True
 
     @property
     def met(self) -> bool | None:

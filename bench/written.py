@@ -21,7 +21,7 @@ _NAME = "results.json"
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """A row's median over another's."""
+    """A row's median over another's, measured in the same run."""
 
     to: str
     ratio: float
@@ -71,7 +71,7 @@ def write_results(folder: Path, sections: Iterable[Section], facts: dict[str, st
                 row.median,
                 min(row.samples),
                 max(row.samples),
-                tuple(Ratio(one.to, one.ratio, section.lower_is_better) for one in row.comparisons),
+                tuple(Ratio(one.to, one.ratio, section.lower_is_better) for one in row.comparisons if one.travels),
             )
             for section in sections
             for row in section.rows
