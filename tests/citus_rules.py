@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-_CONTROL = "comment = 'rules'\ndefault_version = '1'\nrelocatable = false\nschema = 'public'\n"
+_CONTROL = "comment = 'rules'\ndefault_version = '{}'\nrelocatable = false\nschema = 'public'\n"
 _SCRIPT = r"""
 CREATE TABLE pg_dist_node (isactive boolean NOT NULL, shouldhaveshards boolean NOT NULL);
 CREATE TABLE citus_rules (name text PRIMARY KEY, kind text NOT NULL, together text, shards integer);
@@ -45,16 +45,30 @@ CREATE FUNCTION create_distributed_table(
     RAISE EXCEPTION '% cannot be put beside %', asked, colocate_with; END IF;
   INSERT INTO citus_rules VALUES (asked::text, distribution_column, colocate_with, shard_count);
 END $$;
+
+-- Citus refuses a change of a reference table after one of a distributed table; here the first is refused too. Single
+-- columns are refused before 13.1.
+CREATE FUNCTION citus_look_at_change() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF EXISTS (SELECT 1 FROM citus_rules)
+      AND current_setting('citus.multi_shard_modify_mode', true) IS DISTINCT FROM 'sequential' THEN
+    RAISE EXCEPTION 'cannot modify table because there was a parallel operation on a distributed table'; END IF;
+  IF EXISTS (SELECT 1 FROM citus_rules) AND tg_tag IN ('GRANT', 'REVOKE') AND current_query() LIKE '%(%'
+      AND (SELECT string_to_array(split_part(extversion, '-', 1), '.')::integer[] < '{13,1}'
+        FROM pg_extension WHERE extname = 'citus') THEN
+    RAISE EXCEPTION 'grant/revoke on column list is currently unsupported'; END IF;
+END $$;
+CREATE EVENT TRIGGER citus_changes ON ddl_command_start WHEN TAG IN ('CREATE TABLE', 'GRANT', 'REVOKE')
+  EXECUTE FUNCTION citus_look_at_change();
 """
 
 
-async def install(url: str, *, nodes: int) -> None:
-    """The rules, in the database at `url`, with so many nodes that hold rows."""
+async def install(url: str, *, nodes: int, version: str = "14.0-1") -> None:
+    """The rules of that version, in the database at `url`, with so many nodes that hold rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "extension"
         folder.mkdir()
-        (folder / "citus.control").write_text(_CONTROL)
-        (folder / "citus--1.sql").write_text(_SCRIPT)
+        (folder / "citus.control").write_text(_CONTROL.format(version))
+        (folder / f"citus--{version}.sql").write_text(_SCRIPT)
         # The server may run as somebody else.
         for path in (folder.parent, folder):
             path.chmod(0o755)

@@ -16,7 +16,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -26,14 +25,12 @@ from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Command, Payment, PayoutCreate, PayoutPaid, Refund
 from alikassa.ledger.database import Database
 from alikassa.ledger.distribution.distributing import distribute
-from alikassa.ledger.distribution.marker import KEEP_ENGINE
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.nonces import KEPT
-from alikassa.ledger.privileges import grant_server
 from alikassa.ledger.reader import Standing, reader_for
 from alikassa.ledger.registry import Registry
-from alikassa.ledger.schema import GROWING, IMMUTABLE, metadata
+from alikassa.ledger.schema import GROWING, metadata
 from alikassa.ledger.verify import verify
 from alikassa.money import from_units
 from alikassa.protocol.certificates import PublicKey, load_public_key
@@ -139,23 +136,6 @@ async def test_it_is_done_whole_or_not_at_all(books_url: str) -> None:
         await distribute(database)
         with pytest.raises(ConfigurationError, match="already"):
             await distribute(database)
-
-
-async def test_rights_stand_in_for_the_triggers(spread_url: str) -> None:
-    """The role that serves books, and may not change the journal; no right is on a single column."""
-    role = f"spread_{uuid.uuid4().hex[:8]}"
-    await ask(spread_url, f"CREATE ROLE {role} LOGIN")
-    async with await Database.open(spread_url) as database:
-        await grant_server(database, role)
-        (account, *_) = await Registry(database).accounts()
-    assert await ask(spread_url, "SELECT 1 FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384") == []
-    as_role = spread_url.replace("postgres:@", f"{role}@", 1)
-    async with await Database.open(as_role) as database:
-        await Books(database).book(Payment(account.id, 10**10, "order-2"))
-    for table in IMMUTABLE:
-        for change in ("UPDATE {} SET lane = lane", "DELETE FROM {}", "TRUNCATE {}"):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await ask(as_role, change.format(table.name))
 
 
 async def _log_of(url: str) -> Path:
@@ -338,19 +318,3 @@ async def test_a_read_is_never_of_before(spread_url: str) -> None:
             assert found.certificates == ()
         finally:
             await reader.close()
-
-
-async def test_spread_books_are_migrated_without_triggers(postgresql_url: str) -> None:
-    """Books that were spread before the tables for replicas came get these, and no trigger on those of the engine."""
-    async with await Database.open(postgresql_url, create=True) as database, database.write() as connection:
-        for statement in (
-            "DROP FUNCTION count_permission_change() CASCADE",
-            "DROP TABLE heartbeats, permission_changes",
-            "UPDATE alembic_version SET version_num = '0004'",
-            KEEP_ENGINE,
-        ):
-            await connection.execute(sa.text(statement))
-    async with await Database.open(postgresql_url, migrate=True) as database, database.read() as connection:
-        asked = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%_permissions'"
-        assert await connection.scalar(sa.text(asked)) == 0
-        assert await connection.scalar(sa.text("SELECT count(*) FROM heartbeats")) == 0

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from alikassa import clock
 from alikassa.errors import DatabaseMissingError, DatabaseUnavailableError, DatabaseVersionError
 from alikassa.ledger.address import Address
+from alikassa.ledger.distribution.changing import IN_SEQUENCE
 from alikassa.ledger.distribution.marker import FIND_ENGINE, FIND_SETTINGS
 from alikassa.ledger.failures import translated, unwritable
 from alikassa.ledger.ids import LANES
@@ -235,6 +236,8 @@ class Database:
         async with self.write() as connection:
             if self.is_postgresql:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            if self.is_spread:
+                await connection.execute(sa.text(IN_SEQUENCE))
             await connection.run_sync(upgrade)
 
     async def _use_write_ahead_log(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from alikassa.errors import ConfigurationError
+from alikassa.ledger.distribution.changing import FIND_VERSION, IN_SEQUENCE, has_column_rights
 from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.replicas.tables import heartbeats, passing, permission_changes
 from alikassa.ledger.schema import (
@@ -81,14 +82,17 @@ async def grant_server(database: Database, role: str) -> None:
         if await connection.scalar(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}) is None:
             raise ConfigurationError(f"There is no role {role!r}.", remedy="Make it first: CREATE ROLE NAME LOGIN")
         quoted = connection.dialect.identifier_preparer.quote(role)
+        spread = await connection.scalar(sa.text(FIND_ENGINE)) is not None
+        whole = False
+        if spread:
+            await connection.execute(sa.text(IN_SEQUENCE))
+            whole = not has_column_rights(await connection.scalar(sa.text(FIND_VERSION)) or "")
         for table in (*metadata.sorted_tables, *passing.sorted_tables):
             await connection.execute(sa.text(f"REVOKE ALL ON {table.name} FROM {quoted}"))
-        whole = await connection.scalar(sa.text(FIND_ENGINE)) is not None
         for table, named in _RIGHTS.items():
-            # Citus grants no rights on single columns.
             rights = re.sub(r" \([^)]*\)", "", named) if whole else named
             await connection.execute(sa.text(f"GRANT {rights} ON {table.name} TO {quoted}"))
-        if not whole and int(await connection.scalar(sa.text("SHOW server_version_num")) or 0) >= 170000:
+        if not spread and int(await connection.scalar(sa.text("SHOW server_version_num")) or 0) >= 170000:
             # Statistics of fast-growing books are made by whoever fills them.
             for table in GROWING:
                 await connection.execute(sa.text(f"GRANT MAINTAIN ON {table.name} TO {quoted}"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alikassa.ledger.distribution.changing import IN_SEQUENCE
 from alikassa.ledger.distribution.marker import KEEP_ENGINE
 from alikassa.ledger.schema import GROWING, metadata
 
@@ -30,8 +31,7 @@ def statements(
     """`triggers` are (table, name) as they are now, `foreign_keys` (table, name, definition)."""
     first = GROWING[0].name
     return [
-        # What follows changes reference and distributed tables in one transaction: over one connection a node.
-        "SET LOCAL citus.multi_shard_modify_mode TO 'sequential'",
+        IN_SEQUENCE,
         *(f"DROP TRIGGER {name} ON {table}" for table, name in triggers),
         *(f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in foreign_keys),
         *(f"SELECT create_reference_table('{name}')" for name in REFERENCE),
