@@ -1,10 +1,11 @@
-"""Rights and migrations of books that are spread over nodes, against what Citus's documentation says."""
+"""Rights, migrations and backups of books that are spread over nodes, against what Citus's documentation says."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import citus_rules
+from alikassa.ledger.backup import BackupError, backup
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Payment, PayoutCreate, PayoutPaid, Refund
 from alikassa.ledger.database import Database
@@ -202,3 +204,13 @@ async def test_spread_books_are_migrated_in_sequence(books_url: str) -> None:
         pass
     assert await ask(books_url, "SELECT count(*) FROM heartbeats") == [(0,)]
     assert await ask(books_url, "SELECT 1 FROM pg_trigger WHERE tgname LIKE '%_permissions'") == []
+
+
+async def test_spread_books_are_backed_up_node_by_node(books_url: str, tmp_path: Path) -> None:
+    """Nodes have no moment in common, so a backup through one of them is refused, with what to do; no file is left."""
+    await _spread(books_url)
+    async with await Database.open(books_url) as database:
+        with pytest.raises(BackupError, match="spread over nodes") as refused:
+            await backup(database, tmp_path / "books.backup")
+    assert "citus_create_restore_point" in refused.value.remedy
+    assert list(tmp_path.iterdir()) == []

@@ -157,7 +157,7 @@ def backup(
     """Back the books up while they are in use: one state of them, with everything acknowledged before.
 
     From SQLite the backup is a copy of the database; from PostgreSQL it is an archive, which can also be restored to
-    SQLite.
+    SQLite. Books that are spread over nodes have no one state that could be read: refused, with what to do instead.
     """
     from alikassa.ledger import backup as backups
 

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from alikassa import clock
 from alikassa.ledger.backup.files import Output, placed
 from alikassa.ledger.backup.lines import MANIFEST, query, sqlite_lines
-from alikassa.ledger.backup.manifest import Manifest, Summed
+from alikassa.ledger.backup.manifest import BackupError, Manifest, Summed
+from alikassa.ledger.distribution.marker import is_spread
 from alikassa.ledger.failures import translated
 from alikassa.ledger.schema import metadata
 from alikassa.ledger.verify import Head, format_heads
@@ -44,9 +45,17 @@ async def backup(database: Database, file: Path, *, logical: bool = False, overw
     """Write the books as they are now into `file`, for its owner only; what was acknowledged before is in it.
 
     On SQLite it is a copy of the database. On PostgreSQL, and when `logical` is set, it is an archive that either
-    engine restores. BackupError when the file cannot be written, or exists and is not to be overwritten.
+    engine restores. BackupError when the file cannot be written, or exists and is not to be overwritten, and when the
+    books are spread over nodes.
     """
     source = database.address.sqlite_file
+    if source is None and await is_spread(database):
+        # Each node has a snapshot of its own: what was read would be of several moments.
+        raise BackupError(
+            "Books that are spread over nodes are backed up node by node.",
+            remedy="Keep a base backup and the write-ahead log of every node, and give all of them one moment to be"
+            " restored to: SELECT citus_create_restore_point('NAME')",
+        )
     async with translated(database.address):
         with placed(file, overwrite=overwrite) as part:
             if source is None:
