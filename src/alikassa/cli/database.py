@@ -48,7 +48,7 @@ def grant(
 def distribute(
     database: DatabaseOption,
     shards: Annotated[
-        int, typer.Option(min=1, max=1024, help="Shards of each distributed table. It cannot be changed easily later.")
+        int, typer.Option(min=1, max=512, help="Shards of each distributed table. It cannot be changed easily later.")
     ] = 128,
 ) -> None:
     """Spread the books over the nodes of a PostgreSQL cluster with the citus extension.
