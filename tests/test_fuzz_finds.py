@@ -41,6 +41,8 @@ FINDS = [
     ("public_key", SHORT_KEY),
     # Space that HTTP does not know stood around the media type.
     ("header", b"c\x0bapplication/json"),
+    # HTTP's own does no harm.
+    ("header", b"c   \t application/json"),
     # A trusted proxy that is none was repeated at any length.
     ("place", b"?" + bytes(200)),
 ]
