@@ -11,10 +11,7 @@ import re
 import uuid
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -37,20 +34,9 @@ from alikassa.protocol.certificates import PublicKey, load_public_key
 from alikassa.server.freshness import Freshness, Refusal, Stale
 from crash_checks import open_accounts
 from crash_writer import LONG_AGO
+from spread_books import ask, log_of, statements_in
 
 pytestmark = pytest.mark.anyio
-
-
-async def ask(url: str, *statements: str) -> list[Any]:
-    """The rows of the last one, over a connection of the driver's own."""
-    connection = await asyncpg.connect(url)
-    try:
-        found: list[Any] = []
-        for statement in statements:
-            found = await connection.fetch(statement)
-        return found
-    finally:
-        await connection.close()
 
 
 _FOREIGN_KEYS = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' ORDER BY 1"
@@ -138,35 +124,13 @@ async def test_it_is_done_whole_or_not_at_all(books_url: str) -> None:
             await distribute(database)
 
 
-async def _log_of(url: str) -> Path:
-    """Where the server writes; from now on it writes down every statement of the database at `url`."""
-    (row,) = await ask(
-        url,
-        f"ALTER DATABASE {_name(url)} SET log_statement = 'all'",
-        "SELECT current_setting('data_directory') AS folder",
-    )
-    return Path(row["folder"]) / "log"
-
-
-def _name(url: str) -> str:
-    found = re.search(r"/(test_\w+)\?", url)
-    assert found is not None
-    return found[1]
-
-
-def _statements(log: str) -> list[str]:
-    """What was executed, each on one line."""
-    found = re.findall(r"LOG:  (?:execute [^:]*|statement): (.*(?:\n\t.*)*)", log)
-    return [" ".join(statement.split()) for statement in found]
-
-
 async def _work(url: str) -> None:
     """Bookings of many kinds on all accounts, due releases among them, and balances read all at once."""
     async with await Database.open(url) as database:
         accounts = [one.id for one in await Registry(database).accounts()]
         books = Books(database)
         await books.book(Payment(accounts[0], 10**10, "first"))
-        log = await _log_of(url)
+        log = await log_of(url)
         begun = log.stat().st_size
         async with await Database.open(url) as logged:
             books = Books(logged)
@@ -179,7 +143,7 @@ async def _work(url: str) -> None:
             with pytest.raises(InsufficientFundsError):
                 await books.book(PayoutCreate(accounts[1], 10**15, "much"))
             await books.sweep()
-        _check_statements(_statements(log.read_text()[begun:]), 21)
+        _check_statements(statements_in(log.read_text()[begun:]), 21)
 
 
 async def _book_all(books: Books, commands: list[Command]) -> None:
@@ -212,7 +176,7 @@ async def test_fresh_requests_name_their_lane(spread_url: str) -> None:
     transaction; a nonce is good once, and old ones go."""
     account, now = uuid.uuid4(), datetime.now(UTC)
     certificates = [str(uuid.uuid4()) for _ in range(12)]
-    log = await _log_of(spread_url)
+    log = await log_of(spread_url)
     async with await Database.open(spread_url) as database:
         freshness = Freshness(database, lambda: now)
 
@@ -225,7 +189,7 @@ async def test_fresh_requests_name_their_lane(spread_url: str) -> None:
         begun = log.stat().st_size
         found = await asyncio.gather(*(one for number in (1, 2, 3, 2) for one in requests(number)))
         assert [one.reason if one else None for one in found] == [None] * 36 + [Stale.USED_NONCE] * 12
-        _check_statements(_statements(log.read_text()[begun:]), 30)
+        _check_statements(statements_in(log.read_text()[begun:]), 30)
         lanes = {lane_of(uuid.UUID(one)) for one in certificates}
         (written,) = await ask(
             spread_url,
@@ -287,11 +251,11 @@ async def test_balances_are_as_before_and_read_by_lane(books_url: str) -> None:
     await citus_rules.install(books_url, nodes=3)
     async with await Database.open(books_url) as database:
         await distribute(database)
-    log = await _log_of(books_url)
+    log = await log_of(books_url)
     begun = log.stat().st_size
     assert await _read(books_url, asked) == before
     assert [one is None for one in before] == [False] * 13 + [True]
-    reads = [one for one in _statements(log.read_text()[begun:]) if "accounts a" in one]
+    reads = [one for one in statements_in(log.read_text()[begun:]) if "accounts a" in one]
     assert 2 <= len(reads) <= 2 * len({lane_of(one) for one in asked})
     for one in reads:
         assert "a.lane = $1" in one
