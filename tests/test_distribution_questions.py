@@ -22,6 +22,7 @@ from alikassa.ledger.books import Books
 from alikassa.ledger.commands import HoldPlace, Payment, PayoutCreate, PayoutFail, PayoutPaid, Refund, SetPolicy
 from alikassa.ledger.database import Database
 from alikassa.ledger.distribution.distributing import distribute
+from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.export import Form, export
 from alikassa.ledger.ids import LANES, lane_of
 from alikassa.ledger.imports import import_openings
@@ -188,7 +189,10 @@ async def test_questions_about_accounts_go_to_one_shard_each(told: Told) -> None
         assert await of_some(database, told) == before
     finally:
         await database.close()
-    assert asked_all_shards(log.read_text()[begun:]) == []
+    written = log.read_text()[begun:]
+    assert asked_all_shards(written) == []
+    # It is not asked anew by each connection whether they are spread.
+    assert statements_in(written).count(FIND_ENGINE) == 1
 
 
 async def test_questions_about_all_accounts_are_few(told: Told) -> None:
