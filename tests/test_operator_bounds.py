@@ -6,6 +6,8 @@ import asyncio
 import json
 import socket
 import time
+import uuid
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -52,26 +54,72 @@ async def test_past_the_bound_a_request_is_refused_at_once(monkeypatch: pytest.M
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    bounds = Bounds(slow, 1)
+    statuses = Counter[int]()
+    bounds = Bounds(slow, 1, statuses)
 
-    async def ask() -> list[Any]:
+    async def ask(method: str = "POST") -> list[Any]:
         sent: list[Message] = []
 
         async def send(message: Message) -> None:
             sent.append(message)
 
-        await bounds({"type": "http"}, None, send)  # type: ignore[arg-type]
+        await bounds({"type": "http", "method": method}, None, send)  # type: ignore[arg-type]
         return sent
 
     under_way = [asyncio.create_task(ask()) for _ in range(2)]
     await asyncio.sleep(0)
     start, body = await ask()
     assert start["status"] == 503
-    assert (b"retry-after", b"1") in start["headers"]
+    headers = dict(start["headers"])
+    assert (headers[b"retry-after"], headers[b"cache-control"]) == (b"1", b"no-store")
+    assert headers[b"x-content-type-options"] == b"nosniff"
     assert json.loads(body["body"])["error"]["type"] == "Overloaded"
+    assert (await ask("HEAD"))[1]["body"] == b""
+    ids = {dict((await ask())[0]["headers"])[b"x-request-id"], headers[b"x-request-id"]}
+    assert [uuid.UUID(one.decode()).version for one in ids] == [7, 7]
+    assert statuses == {503: 3}
     go_on.set()
     assert [(await one)[0]["status"] for one in under_way] == [200, 200]
     assert (await ask())[0]["status"] == 200
+
+
+@pytest.mark.anyio
+async def test_what_is_not_worked_on_yet_waits_its_turn_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond as many as are worked on, the next begin in the order of coming; whoever waits too long is told 503."""
+    monkeypatch.setattr("alikassa.server.operator.bounds.MOST_WORKED_ON", 2)
+    monkeypatch.setattr("alikassa.server.operator.bounds.MOST_SECONDS", 0.2)
+    begun: list[str] = []
+    go_on = {name: asyncio.Event() for name in "abcde"}
+
+    async def slow(scope: Scope, _receive: Receive, send: Send) -> None:
+        begun.append(scope["path"])
+        await go_on[scope["path"]].wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    bounds = Bounds(slow, 1, Counter())
+
+    async def ask(name: str) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await bounds({"type": "http", "method": "POST", "path": name}, None, send)  # type: ignore[arg-type]
+        return int(sent[0]["status"])
+
+    tasks = {name: asyncio.create_task(ask(name)) for name in "abcd"}
+    await asyncio.sleep(0.01)
+    assert begun == ["a", "b"]
+    go_on["b"].set()
+    await asyncio.sleep(0.01)
+    assert begun == ["a", "b", "c"]
+    # Nobody ends in time for the fourth.
+    assert await tasks["d"] == 503
+    go_on["a"].set()
+    go_on["c"].set()
+    assert [await tasks[name] for name in "abc"] == [200, 200, 200]
+    go_on["e"].set()
+    assert await ask("e") == 200
 
 
 @pytest.mark.anyio
@@ -91,5 +139,5 @@ async def test_a_body_is_late_by_its_own_time_alone() -> None:
     async def send(message: Message) -> None:
         got.append(message)
 
-    await Bounds(waits, 0.05)({"type": "http"}, receive, send)  # type: ignore[arg-type]
+    await Bounds(waits, 0.05, Counter())({"type": "http"}, receive, send)  # type: ignore[arg-type]
     assert got == [{"type": "http.request", "body": b"{}"}]

@@ -88,7 +88,7 @@ def application(
         logging_config=None,
         state=State({}, deep_copy=False),
     )
-    return Manners(Bounds(app, settings.body_seconds), statuses, spans)
+    return Bounds(Manners(app, statuses, spans), settings.body_seconds, statuses)
 
 
 def _spans() -> OperatorSpans:

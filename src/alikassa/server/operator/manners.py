@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from alikassa.server.traces.operator import OperatorSpans
 
-__all__ = ["Manners"]
+__all__ = ["ALWAYS", "Manners"]
 
 _NO_METHOD = "NONE"
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
+#: What an answer has that says nothing of its own.
+ALWAYS = (_NO_SNIFF, _NO_STORE)
 
 
 class Manners:
