@@ -26,7 +26,9 @@ _SHARES = (0.25, 0.5, 0.75, 0.9)
 #: At this share the bare server is asked as often.
 _COMPARED = 0.5
 _PARTS = {"half within": "p50_ms", "99% within": "p99_ms", "99.9% within": "p999_ms"}
-_TARGETS = {"99% within": Target(3, below=True)}
+# Ours is half busy at this share, the bare server at the same rate a quarter: with twice its time for each request, a
+# queue alone makes 3 times its waits of that.
+_TARGETS = {"99% within": Target(6, below=True)}
 #: The generator shares the processors: it takes about as many connections as wrk.
 _CONNECTIONS = 32
 #: Not counted: in the first second after the generator has started, the bare server too takes up to 100 ms.
