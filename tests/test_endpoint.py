@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -12,9 +13,11 @@ from alikassa.errors import DatabaseUnavailableError
 from alikassa.ledger.database import Database
 from alikassa.ledger.reader import reader_for
 from alikassa.ledger.registry import Registry
-from alikassa.server import balance
-from alikassa.server.balance import BalanceEndpoint, Errors
+from alikassa.ledger.replicas.settings import ReplicaSettings
+from alikassa.server.application import Application
+from alikassa.server.balance import FRESH_FROM_REPLICAS, FRESH_SECONDS, BalanceEndpoint, Errors
 from alikassa.server.log import RequestLog
+from alikassa.server.settings import Settings
 from alikassa.server.verification import Verifier
 from conftest import PAGE_ANSWER, Shop, signed
 
@@ -57,7 +60,7 @@ async def test_a_slow_body_is_answered_from_a_new_read(
     shop_here: Shop, database: Database, endpoint: BalanceEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A certificate revoked while a body took its time is refused: what was read when it began is not used."""
-    monkeypatch.setattr(balance, "FRESH_SECONDS", 0.05)
+    monkeypatch.setattr(endpoint, "_fresh_seconds", 0.05)
     first = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
     assert (await endpoint.answer(first, b"{}")).status == 200
     asked = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
@@ -66,6 +69,21 @@ async def test_a_slow_body_is_answered_from_a_new_read(
     await Registry(database).revoke_certificate(UUID(shop_here.payout_certificate))
     await asyncio.sleep(0.06)
     assert (await endpoint.answer(asked, b"{}")).status == 400
+
+
+@pytest.mark.parametrize(
+    ("urls", "seconds"), [((), FRESH_SECONDS), (("postgresql://127.0.0.1:1/books",), FRESH_FROM_REPLICAS)]
+)
+async def test_what_replicas_told_may_wait_less_long_for_its_body(
+    tmp_path: Path, urls: tuple[str, ...], seconds: float
+) -> None:
+    """Its age is part of the bound that was promised."""
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    application = Application(Settings(database=url, replicas=ReplicaSettings(urls)))
+    database = await Database.open(url, create=True)
+    application.serve_from(database, reader_for(database))
+    assert application._endpoint._fresh_seconds == seconds
+    await application.stop()
 
 
 async def test_nothing_is_read_for_headers_that_name_nothing(shop_here: Shop, endpoint: BalanceEndpoint) -> None:

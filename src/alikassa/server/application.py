@@ -15,7 +15,7 @@ from alikassa.ledger.database import QUESTION_SECONDS, Database
 from alikassa.ledger.reader import reader_for
 from alikassa.protocol.messages import BALANCE_PATH, INVALID
 from alikassa.server.answers import Answer, problem
-from alikassa.server.balance import FRESH_SECONDS, Asked, BalanceEndpoint
+from alikassa.server.balance import FRESH_FROM_REPLICAS, Asked, BalanceEndpoint
 from alikassa.server.correlation import Correlation
 from alikassa.server.freshness import Freshness
 from alikassa.server.garbage import spare_what_stays
@@ -147,7 +147,7 @@ class Application:
         from alikassa.ledger.replicas.reader import ReplicaReader
 
         # What was read may wait for its request's body.
-        return ReplicaReader(database.address, replicas, replicas.staleness - FRESH_SECONDS, watch=self._log)
+        return ReplicaReader(database.address, replicas, replicas.staleness - FRESH_FROM_REPLICAS, watch=self._log)
 
     def serve_from(self, database: Database, reader: AccountReader) -> None:
         """Answer from these books from now on, in the running event loop. `stop` closes both."""
@@ -160,6 +160,7 @@ class Application:
         self._endpoint = self._new_endpoint(
             *(database, reader, self._verifier, self._log, self._settings.errors, self._recorder, self._freshness),
             self._limiter,
+            FRESH_FROM_REPLICAS if self._settings.replicas.urls else None,
         )
         self._watches.append(asyncio.get_running_loop().create_task(self._end_stalled()))
 
