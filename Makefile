@@ -26,12 +26,13 @@ demo: setup
 	@$(BIN)/alikassa demo
 
 # The documentation's blocks, programs in other languages, the demo, nginx and systemd, the operator's document, kills,
-# attacks on the cabinet, metrics of workers that are killed.
+# attacks on the cabinet, metrics of workers that are killed, HTTP/2, books that are spread over nodes.
 WHOLE := $(addprefix tests/,test_readme.py test_docs.py test_docs_books.py test_client_docs.py test_sandbox_docs.py \
 	test_examples.py test_cli_serve.py test_operator_document.py test_nginx.py test_limits_redis.py test_systemd.py \
 	test_release.py test_crash.py test_crash_postgresql.py test_replicas.py test_metrics_server.py test_cabinet_login.py \
 	test_cabinet_attacks.py test_cabinet_walk.py test_observed.py \
 	test_degraded.py test_open_loop.py test_operator_bounds.py test_statistics.py test_waiting.py \
+	test_http2_and_http1.py test_distribution.py test_distribution_questions.py test_distribution_rights.py \
 	test_garbage.py test_watch.py test_monitor_web.py test_operator_process.py test_limits_server.py test_replica_parts.py \
 	test_traces_server.py test_slow_queries.py test_fuzz_finds.py test_two_processes.py test_sandbox_command.py)
 
