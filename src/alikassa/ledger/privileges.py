@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from alikassa.errors import ConfigurationError
 from alikassa.ledger.distribution.changing import FIND_VERSION, IN_SEQUENCE, has_column_rights
-from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.replicas.tables import heartbeats, passing, permission_changes
 from alikassa.ledger.schema import (
     accounts,
@@ -82,7 +81,7 @@ async def grant_server(database: Database, role: str) -> None:
         if await connection.scalar(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}) is None:
             raise ConfigurationError(f"There is no role {role!r}.", remedy="Make it first: CREATE ROLE NAME LOGIN")
         quoted = connection.dialect.identifier_preparer.quote(role)
-        spread = await connection.scalar(sa.text(FIND_ENGINE)) is not None
+        spread = database.is_spread
         whole = False
         if spread:
             await connection.execute(sa.text(IN_SEQUENCE))
