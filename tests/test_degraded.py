@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from alikassa.errors import DatabaseError, DatabaseUnavailableError
-from alikassa.ledger import database as databases
+from alikassa.ledger import engines
 from alikassa.ledger.address import Address
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Adjustment, Payment
@@ -204,7 +204,7 @@ def test_the_same_is_said_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_operator_is_told_whether_it_is_ready(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 while nobody can write, without a token and without insides; 200 when that is over."""
-    monkeypatch.setattr(databases, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.05)
     monkeypatch.setattr(shared, "FRESH_SECONDS", 0.0)
     with operator_here(sqlite_url) as operator:
         ready = operator.bearing("").ask("GET", "/operator/readyz")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alikassa.ledger.database import Database
+from alikassa.ledger.ids import ordered_uuid
 from alikassa.ledger.schema import certificate_uses
 from alikassa.protocol.signatures import Digest
 from alikassa.server.requests import recorder as recorder_module
@@ -79,17 +80,22 @@ async def test_a_user_agent_cannot_harm(database: Database, recorder: Recorder) 
     assert len(row.user_agent) == 200
 
 
-def test_ids_are_in_the_order_of_time(recorder: Recorder) -> None:
+def test_ids_are_in_the_order_of_time() -> None:
     """Also within a millisecond, so that the newest are found by their key."""
+    begin = datetime(2026, 11, 25, 12, 0, 0, 999_900, tzinfo=UTC)
+    ids = [ordered_uuid(begin + timedelta(microseconds=number)) for number in range(2000)]
+    assert ids == sorted(ids)
+
+
+def test_an_id_tells_when_its_request_came(recorder: Recorder) -> None:
+    """To a millisecond: when it began is worked out from two clocks."""
     for _ in range(200):
         recorder.ended(asked(uuid.uuid4()), Outcome.ERROR, 500)
     rows = recorder.take().rows
     assert len(rows) == 200
-    # Some have the same microsecond. When a request began is worked out from two clocks, so not always in their order.
-    at = {row.at: row for row in rows}
-    ids = [at[moment].new_id() for moment in sorted(at)]
-    assert len(ids) > 1
-    assert ids == sorted(ids)
+    for row in rows:
+        came = row.at.timestamp() * 1000 - row.micros / 1000
+        assert abs((row.new_id().int >> 80) - came) < 2
 
 
 # What is counted

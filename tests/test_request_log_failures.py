@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import structlog
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # re-exported there for applications
 
-from alikassa.ledger import database as database_module
+from alikassa.ledger import engines
 from alikassa.ledger.database import Database
 from alikassa.ledger.privileges import grant_server
 from alikassa.ledger.reader import reader_for
@@ -38,7 +38,7 @@ async def sqlite(
     sqlite_url: str, archives: Callable[[str], Path], anyio_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Database]:
     """A shop's books on SQLite that do not wait long for a lock."""
-    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.05)
     await open_shop(sqlite_url, archives("payout"), archives("payment"))
     async with await Database.open(sqlite_url) as opened:
         yield opened

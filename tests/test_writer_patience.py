@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from alikassa.errors import DatabaseUnavailableError
-from alikassa.ledger import database as databases
+from alikassa.ledger import engines
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Payment
 from alikassa.ledger.database import Database
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_writer_gives_up_and_goes_on(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A statement without an answer ends in time; nothing was booked, and the same command is booked afterwards."""
-    monkeypatch.setattr(databases, "WRITER_SECONDS", 0.3)
+    monkeypatch.setattr(engines, "WRITER_SECONDS", 0.3)
     async with await Database.open(postgresql_url, create=True) as database:
         (account,) = await open_accounts(database, 1)
         books, command = Books(database), Payment(account, 10**10, "order-1")

@@ -7,19 +7,16 @@ import sqlite3
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from alikassa import clock
 from alikassa.errors import DatabaseMissingError, DatabaseUnavailableError, DatabaseVersionError
 from alikassa.ledger.address import Address
 from alikassa.ledger.distribution.changing import IN_SEQUENCE
 from alikassa.ledger.distribution.marker import FIND_ENGINE, FIND_SETTINGS
+from alikassa.ledger.engines import BUSY_SECONDS, MOST_CONNECTIONS, WRITER_SECONDS, question_engine, writer_engine
 from alikassa.ledger.failures import translated, unwritable
 from alikassa.ledger.ids import LANES
 from alikassa.ledger.schema import REVISION, settings
@@ -29,26 +26,16 @@ from alikassa.ledger.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
-    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from alikassa.ledger.slow import SlowQueries
 
 __all__ = ["QUESTION_SECONDS", "WRITER_SECONDS", "Database"]
 
-#: How long a statement waits for another's lock before the database counts as not available, in seconds.
-BUSY_SECONDS = 5.0
-
-#: Connections of one program that are open at once for questions and small changes. Others wait, as long as for a lock.
-MOST_CONNECTIONS = 15
-
-#: How long one statement of the writer's may take. A server that vanished says nothing, and the system would wait for
-#: it for a quarter of an hour; whoever waits to be booked is told then, and a standby can be asked.
-WRITER_SECONDS = 30.0
-#: The same for the questions of a server, where somebody else waits for the connection.
+#: The most that a statement of a server's questions may take, where somebody else waits for the connection. For the
+#: writer's it is WRITER_SECONDS.
 QUESTION_SECONDS = 10.0
-# SQLite looks whether its time is over after so many of its steps: a millisecond or so.
-_STEPS = 20_000
-
 # Two programs that meet an empty database at once: one migrates, the other waits. Any constant will do.
 _MIGRATION_LOCK = 0x616C696B
 
@@ -59,10 +46,10 @@ class Database:
     def __init__(self, address: Address, engine: AsyncEngine, slow: SlowQueries | None = None) -> None:
         self.address = address
         self._engine = engine
-        self._writer_engine = _writer_engine(address, engine)
+        self._writer_engine = writer_engine(address)
         self._slow = slow
         if slow is not None:
-            for one in {self._engine, self._writer_engine}:
+            for one in (self._engine, self._writer_engine):
                 slow.listen(one)
         self._writers: list[Writer] = []
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
@@ -77,7 +64,7 @@ class Database:
         DatabaseUnavailableError.
         """
         address = Address.parse(url)
-        return cls(address, _engine(address, seconds), slow)
+        return cls(address, question_engine(address, seconds), slow)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = False, migrate: bool = False) -> Self:
@@ -99,6 +86,7 @@ class Database:
         for writer in self._writers:
             await writer.close()
         await self._engine.dispose()
+        await self._writer_engine.dispose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -257,103 +245,6 @@ class Database:
                     if time.monotonic() > until:
                         raise
                     await asyncio.sleep(0.02)
-
-
-_PRAGMAS = (
-    "foreign_keys = ON",
-    "recursive_triggers = ON",
-    "synchronous = FULL",
-    # A batch on many accounts touches many pages, and the next one the same upper ones: 64 MiB, taken as needed.
-    "cache_size = -65536",
-    # Pages that wait in the log, 32 MiB, before they are carried over: a large batch would else do so at each commit.
-    "wal_autocheckpoint = 8000",
-)
-
-# Every statement of the writer's finds rows by their keys. A plan made while the tables were small would be kept, and
-# read them whole when they are large.
-_BY_KEYS = {
-    "application_name": "alikassa books",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_seqscan": "off",
-    "jit": "off",
-}
-
-
-def _writer_engine(address: Address, engine: AsyncEngine) -> AsyncEngine:
-    if address.sqlite_file is not None:
-        return engine
-    return create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=partial(address.connect, server_settings=_BY_KEYS, command_timeout=WRITER_SECONDS),
-        poolclass=NullPool,
-        hide_parameters=True,
-    )
-
-
-def _engine(address: Address, seconds: float | None) -> AsyncEngine:
-    if address.sqlite_file is None:
-        settings: dict[str, Any] = {}
-        if seconds is not None:
-            settings = {
-                "command_timeout": seconds,
-                "server_settings": {"statement_timeout": str(int(seconds * 1000))},
-            }
-        # The driver reads the URL itself, here and in the reader, so that one URL means the same to both.
-        return create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=partial(address.connect, **settings),
-            pool_size=5,
-            max_overflow=MOST_CONNECTIONS - 5,
-            pool_pre_ping=True,
-            hide_parameters=True,
-        )
-    engine = create_async_engine(
-        _existing(address.url, address.sqlite_file),
-        connect_args={"timeout": BUSY_SECONDS},
-        poolclass=NullPool,
-        hide_parameters=True,
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, record: Any) -> None:
-        # We begin transactions ourselves: the driver's own habit begins them too late.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in _PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-        if seconds is not None:
-            info = record.info
-            # Called in the driver's thread, wherever that is in its work.
-            connection.run_async(
-                lambda driver: driver.set_progress_handler(
-                    lambda: time.monotonic() > info.get("until", float("inf")), _STEPS
-                )
-            )
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
-
-    if seconds is not None:
-
-        @event.listens_for(engine.sync_engine, "before_cursor_execute")
-        def allow(connection: sa.Connection, *_: object) -> None:
-            allowed = max(seconds, WRITER_SECONDS) if _writes(connection) else seconds
-            connection.info["until"] = time.monotonic() + allowed
-
-    return engine
-
-
-def _writes(connection: sa.Connection) -> bool:
-    return bool(connection.get_execution_options().get("write", False))
-
-
-def _existing(url: sa.URL, file: Path) -> sa.URL:
-    """mode=rw: a file that is gone must not come back empty. Whoever may make one has made it by now."""
-    uri = {"mode": "rw", "uri": "true"}
-    return url.set(drivername="sqlite+aiosqlite", database=file.absolute().as_uri()).update_query_dict(uri)
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
 
 from alikassa.clock import now
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 __all__ = ["LANES", "lane_of", "ordered_uuid", "uuid7"]
 
 #: How many lanes the books have. Written into each database when it is made; it never changes there.
 LANES = 64
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def lane_of(account: uuid.UUID) -> int:
@@ -33,7 +32,7 @@ def uuid7() -> uuid.UUID:
 
 def ordered_uuid(at: datetime) -> uuid.UUID:
     """A UUID version 7 with microseconds (RFC 9562, 5.7 and 6.2): its order is that of time, over all processes."""
-    micros = int(at.timestamp() * 1_000_000)
+    micros = (at - _EPOCH) // timedelta(microseconds=1)
     part = (micros % 1000) * 4096 // 1000
     random = secrets.randbits(62)
     return uuid.UUID(int=(micros // 1000) << 80 | 0x7 << 76 | part << 64 | 0x2 << 62 | random)

@@ -1,0 +1,151 @@
+"""SQLAlchemy's engines for a database: one for questions and small changes, one for the writers."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from alikassa.ledger.sqlite_driver import connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from alikassa.ledger.address import Address
+
+__all__ = ["BUSY_SECONDS", "MOST_CONNECTIONS", "WRITER_SECONDS", "question_engine", "writer_engine"]
+
+#: How long a statement waits for another's lock before the database counts as not available, in seconds.
+BUSY_SECONDS = 5.0
+
+#: Connections of one program that are open at once for questions and small changes. Others wait, as long as for a lock.
+MOST_CONNECTIONS = 15
+# So many of them stay open: making one costs more than a question.
+_KEPT_CONNECTIONS = 5
+
+#: How long one statement of the writer's may take. A server that vanished says nothing, and the system would wait for
+#: it for a quarter of an hour; whoever waits to be booked is told then, and a standby can be asked.
+WRITER_SECONDS = 30.0
+
+# SQLite looks whether its time is over after so many of its steps: a millisecond or so.
+_STEPS = 20_000
+
+_PRAGMAS = (
+    "foreign_keys = ON",
+    "recursive_triggers = ON",
+    "synchronous = FULL",
+    # Pages that wait in the log, 32 MiB, before they are carried over: a large batch would else do so at each commit.
+    "wal_autocheckpoint = 8000",
+)
+# Memory for pages, taken as needed. A batch on many accounts touches many, and the next one the same upper ones.
+_WRITER_CACHE = "cache_size = -65536"
+_QUESTION_CACHE = "cache_size = -8192"
+
+# Every statement of the writer's finds rows by their keys. A plan made while the tables were small would be kept, and
+# read them whole when they are large.
+_BY_KEYS = {
+    "application_name": "alikassa books",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+
+
+def writer_engine(address: Address) -> AsyncEngine:
+    """Its connections are kept by whoever writes."""
+    if address.sqlite_file is not None:
+        return _sqlite_engine(address, address.sqlite_file, _WRITER_CACHE, WRITER_SECONDS, poolclass=NullPool)
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=partial(address.connect, server_settings=_BY_KEYS, command_timeout=WRITER_SECONDS),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+
+
+def question_engine(address: Address, seconds: float | None) -> AsyncEngine:
+    """With `seconds`, the most that one statement of a question may take."""
+    # How many may be open is the database's to say: whoever waits for one is told in time.
+    pool = {"pool_size": _KEPT_CONNECTIONS, "max_overflow": -1}
+    if address.sqlite_file is not None:
+        return _sqlite_engine(address, address.sqlite_file, _QUESTION_CACHE, seconds, **pool)
+    settings: dict[str, Any] = {}
+    if seconds is not None:
+        settings = {
+            "command_timeout": seconds,
+            "server_settings": {"statement_timeout": str(int(seconds * 1000))},
+        }
+    # The driver reads the URL itself, here and in the reader, so that one URL means the same to both.
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=partial(address.connect, **settings),
+        pool_pre_ping=True,
+        hide_parameters=True,
+        **pool,
+    )
+
+
+def _sqlite_engine(address: Address, file: Path, cache: str, seconds: float | None, **pool: Any) -> AsyncEngine:
+    # mode=rw: a file that is gone must not come back empty. Whoever may make one has made it by now.
+    uri = f"{file.absolute().as_uri()}?mode=rw"
+    engine = create_async_engine(
+        address.url.set(drivername="sqlite+aiosqlite"),
+        async_creator=partial(connect, uri, BUSY_SECONDS),
+        hide_parameters=True,
+        **pool,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: Any) -> None:
+        # We begin transactions ourselves: the driver's own habit begins them too late.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (*_PRAGMAS, cache):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+        record.info["file"] = _identity(address)
+        if seconds is not None:
+            info = record.info
+            # Called in the driver's thread, wherever that is in its work.
+            connection.run_async(
+                lambda driver: driver.set_progress_handler(
+                    lambda: time.monotonic() > info.get("until", float("inf")), _STEPS
+                )
+            )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def check_file(connection: Any, record: Any, proxy: Any) -> None:
+        if record.info["file"] != _identity(address):
+            raise DisconnectionError("Another file has taken the place of the one that was opened.")
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+    if seconds is not None:
+
+        @event.listens_for(engine.sync_engine, "before_cursor_execute")
+        def allow(connection: sa.Connection, *_: object) -> None:
+            allowed = max(seconds, WRITER_SECONDS) if _writes(connection) else seconds
+            connection.info["until"] = time.monotonic() + allowed
+
+    return engine
+
+
+def _identity(address: Address) -> tuple[int, int] | None:
+    try:
+        return address.identity()
+    except FileNotFoundError:
+        return None
+
+
+def _writes(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().get("write", False))
