@@ -4,7 +4,8 @@
 
 Balances are asked for and commands booked over HTTP, at steady rates, in slices of half a minute. For each slice: the
 slowest hundredth of both, resident memory, open files. At the end everything that was acknowledged has to be in the
-books once, and `books verify` has to be content. Exit code 1 when something grew, was lost or refused.
+books once, and `books verify` has to be content. Exit code 1 when something grew, was lost or refused; then it also
+says which statements were slow, and when.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING
 from engines import fill_sqlite, postgresql
 from open_loop import Result, Step, run
 from processes import clean_environment, free_port, progress, running, serve_command
+from slow_statements import slow_statements
 from soak_commands import Commands, count_booked, create_token, set_policies
 from taken import memory_bytes, open_files
 from workload import fill_books, make_shops, write_requests
@@ -42,6 +44,10 @@ _MOST_SLOWER = 1.5
 _MOST_MEMORY = 1.10
 _MEMORY_SLACK = 16 * 2**20
 _FILES_SLACK = 8
+#: Sockets of a slow moment, which the clients close after it, are no leak: so long they have for it.
+_CLOSING_SECONDS = 5.0
+#: Statements that take so long are told when it is not well.
+_SLOW_SECONDS = 0.1
 #: Below this a slice's slowest hundredth says more about the machine than about us.
 _FLOOR_MS = 25.0
 
@@ -85,7 +91,7 @@ def soak(folder: Path, engine: str, seconds: int) -> list[str]:
             asyncio.run(fill_books(database, shops))
         asyncio.run(set_policies(database, accounts))
         commands = Commands(asyncio.run(create_token(database)), accounts)
-        command = serve_command(database, port, operator_port=operator_port)
+        command = serve_command(database, port, "--slow-query", str(_SLOW_SECONDS), operator_port=operator_port)
         pid = stack.enter_context(running("alikassa", command, port, folder / "server.log"))
         time.sleep(2)
         reads, writes = _peaks(port, operator_port, requests, commands)
@@ -110,6 +116,8 @@ def soak(folder: Path, engine: str, seconds: int) -> list[str]:
         if "unexpected" in (folder / "server.log").read_text():
             problems.append("the server's log has an unexpected error")
         problems += _verified(database)
+        if problems:
+            print(*slow_statements((folder / "server.log").read_text().splitlines()), sep="\n")
     return problems
 
 
@@ -137,7 +145,19 @@ def _slice(
     results["writes"] = run(operator_port, made, [Step(writes, SLICE_SECONDS)], connections=32, seed=2)
     thread.join()
     commands.note(results["writes"])
-    return Slice(results["reads"], results["writes"], memory_bytes(pid), open_files(pid))
+    return Slice(results["reads"], results["writes"], memory_bytes(pid), _lasting_files(pid))
+
+
+def _lasting_files(pid: int) -> int:
+    """Open files once those of the clients are closed, as far as they will be."""
+    until = time.monotonic() + _CLOSING_SECONDS
+    found = open_files(pid)
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        before, found = found, open_files(pid)
+        if found == before:
+            break
+    return found
 
 
 def _told(number: int, one: Slice) -> str:

@@ -43,6 +43,8 @@ _PRAGMAS = (
     "synchronous = FULL",
     # Pages that wait in the log, 32 MiB, before they are carried over: a large batch would else do so at each commit.
     "wal_autocheckpoint = 8000",
+    # A statement that a trigger may end keeps what it changes: not in a file of its own, a few times a batch.
+    "temp_store = MEMORY",
 )
 # Memory for pages, taken as needed. A batch on many accounts touches many, and the next one the same upper ones.
 _WRITER_CACHE = "cache_size = -65536"
