@@ -46,7 +46,7 @@ async def test_a_changed_row_is_counted_and_given_back(sqlite_url: str) -> None:
 
 async def test_a_statement_takes_one_turn(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = []
-    run = DriverConnection._execute
+    run: Any = DriverConnection._execute
 
     async def counted(self: DriverConnection, work: Any, *given: Any, **named: Any) -> Any:
         turns.append(work)
