@@ -29,6 +29,9 @@ class Sent:
     def get(self, name: str) -> str | None:
         return self._headers.get(name)
 
+    def __contains__(self, name: str, /) -> bool:
+        return bool(self.get_all(name))
+
     def get_all(self, name: str, /) -> list[str]:
         return [self._headers[name]] if name in self._headers else []
 

@@ -295,7 +295,7 @@ UNREADABLE: dict[str, tuple[bytes, bytes, tuple[int, ...]]] = {
     "parts without a boundary": (b"multipart/form-data", b"x", (400,)),
     "parts with another boundary": (b"multipart/form-data; boundary=y", part(CSRF) + b"--x--", (400,)),
     "a boundary of a thousand": (b"multipart/form-data; boundary=" + b"y" * 1000, b"x", (400,)),
-    "a boundary that is not ASCII": (b"multipart/form-data; boundary=\xff", b"x", (400,)),
+    "a boundary that is not ASCII": (b"multipart/form-data; boundary=\xff", b"x", (403,)),
     "parts that do not end": (PARTS, part(CSRF), (400,)),
     "a part without a name": (PARTS, part(b"form-data") + b"--x--", (400, 403)),
     "a part that is not UTF-8": (PARTS, part(CSRF, b"\xff") + b"--x--", (400,)),

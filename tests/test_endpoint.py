@@ -30,6 +30,9 @@ class Sent:
     def __init__(self, headers: dict[str, str]) -> None:
         self._headers = {name.lower(): value for name, value in headers.items()}
 
+    def __contains__(self, name: str, /) -> bool:
+        return bool(self.get_all(name))
+
     def get_all(self, name: str, /) -> list[str]:
         return [self._headers[name]] if name in self._headers else []
 

@@ -106,6 +106,9 @@ class _Sent:
         self.scope = SimpleNamespace(client=f"{address}:4711")
         self.headers = self
 
+    def __contains__(self, name: str, /) -> bool:
+        return bool(self.get_all(name))
+
     def get_all(self, name: str, /) -> list[str]:
         return []
 

@@ -48,6 +48,15 @@ def test_limits(server: Server, archives: Callable[[str], Path]) -> None:
     assert PAGE_ACCOUNT.encode() not in body
 
 
+def test_an_unreadable_address_is_no_way_around(server: Server, archives: Callable[[str], Path]) -> None:
+    """The web server drops a header that is not plain ASCII. Its visitors are charged together, not as the proxy on
+    this machine."""
+    addresses = ["203.0.113.20\xe9", "\xff"] * 10
+    guessed = [ask(server, archives("payout"), address, Sign=WRONG)[0] for address in addresses]
+    assert guessed[:5] == [400] * 5
+    assert guessed[8:] == [429] * 12
+
+
 def test_this_machine_is_never_charged(server: Server, archives: Callable[[str], Path]) -> None:
     """Without a forwarded address the proxy itself asks: a health check, say."""
     assert {

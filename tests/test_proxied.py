@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from alikassa.server.limits.addresses import charged_name
 from alikassa.server.operator.proxied import Proxied
 from conftest import run_cli
 
@@ -54,6 +55,15 @@ def test_the_last_address_is_the_proxys_own() -> None:
 def test_what_is_no_address_is_passed_over(value: str) -> None:
     """The proxy's own address stays: a limit by address still holds."""
     assert seen("127.0.0.1", "127.0.0.1", x_forwarded_for=value)[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("value", ["caf\xe9", "\xe9, 198.51.100.7", "\xff"])
+def test_a_visitor_cannot_pass_for_the_proxy(value: str) -> None:
+    """Whoever makes the whole header unreadable is charged as one with all others who do: the proxy's own address may
+    be one that is never charged."""
+    address = seen("127.0.0.1", "127.0.0.1", x_forwarded_for=value)[0]
+    assert address not in ("127.0.0.1", "198.51.100.7")
+    assert charged_name(address) == address
 
 
 def test_one_address_has_one_writing() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 from alikassa.server.balance import Asked
 
 
 class _Headers:
+    def __contains__(self, name: str, /) -> bool:
+        return bool(self.get_all(name))
+
     def get_all(self, name: str, /) -> list[str]:
         return []
 
@@ -20,3 +25,21 @@ def test_an_id_is_of_when_the_request_came() -> None:
     time.sleep(0.05)
     made = (asked.correlation.id.int >> 80) / 1000
     assert before - 0.002 <= made <= after + 0.002
+
+
+def test_a_fork_makes_other_ids() -> None:
+    """Randomness that was fetched before it is not used twice."""
+    program = """
+import os
+from datetime import UTC, datetime
+from alikassa.ledger.ids import ordered_uuid
+
+at = datetime(2026, 1, 1, tzinfo=UTC)
+ordered_uuid(at)
+child = os.fork()
+print(ordered_uuid(at), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert len(set(told)) == len(told) == 2

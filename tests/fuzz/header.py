@@ -21,6 +21,9 @@ class Headers:
         lines = data.decode("latin-1").split("\n")
         self.values = [(_NAMES[line[0]], line[1:]) for line in lines if line[:1] in _NAMES and line]
 
+    def __contains__(self, name: str) -> bool:
+        return bool(self.get_all(name))
+
     def get_all(self, name: str) -> list[str]:
         return [value for one, value in self.values if one == name]
 

@@ -13,14 +13,13 @@ from alikassa.cabinet.refusals import refuse
 from alikassa.server.operator.application import application as operator_application
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp
-
+    from alikassa.server.operator.bounds import Bounds
     from alikassa.server.settings import Settings
 
 __all__ = ["application"]
 
 
-def application(settings: Settings) -> ASGIApp:
+def application(settings: Settings) -> Bounds:
     """As the operator's own, and people's pages under `/cabinet`."""
     cabinet = Router(PREFIX, route_handlers=[*ROUTES, serve_asset], exception_handlers={Exception: refuse})
-    return Guard(operator_application(settings, beside=[cabinet], refusals={PREFIX: refuse}))
+    return operator_application(settings, beside=[cabinet], refusals={PREFIX: refuse}, guard=Guard)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from alikassa.clock import now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["LANES", "lane_of", "ordered_uuid", "uuid7"]
 
@@ -34,5 +39,28 @@ def ordered_uuid(at: datetime) -> uuid.UUID:
     """A UUID version 7 with microseconds (RFC 9562, 5.7 and 6.2): its order is that of time, over all processes."""
     micros = (at - _EPOCH) // timedelta(microseconds=1)
     part = (micros % 1000) * 4096 // 1000
-    random = secrets.randbits(62)
-    return uuid.UUID(int=(micros // 1000) << 80 | 0x7 << 76 | part << 64 | 0x2 << 62 | random)
+    return uuid.UUID(int=(micros // 1000) << 80 | 0x7 << 76 | part << 64 | 0x2 << 62 | _random_bits() >> 2)
+
+
+# Randomness of the system's, fetched by the block: each fetch hands the interpreter to another thread, and a server
+# that refuses thousands a second would wait for it as often.
+_BLOCK = 4096
+_fetched: Iterator[int] = iter(())
+
+
+def _random_bits() -> int:
+    """64 of them."""
+    global _fetched
+    while True:
+        for number in _fetched:
+            return number
+        _fetched = iter(memoryview(os.urandom(_BLOCK)).cast("Q"))
+
+
+def _forget_fetched() -> None:
+    """A fork must not make the same ids as its parent."""
+    global _fetched
+    _fetched = iter(())
+
+
+os.register_at_fork(after_in_child=_forget_fetched)

@@ -23,7 +23,7 @@ from alikassa.server.answers import Answer, invalid, problem
 from alikassa.server.correlation import Correlation
 from alikassa.server.freshness import Freshness
 from alikassa.server.refusals import UNIFORM, Cause, Reason, find_cause
-from alikassa.server.requests.kept import CUT_OFF, TOO_LARGE, TOO_LATE, Headers, Outcome
+from alikassa.server.requests.kept import CUT_OFF, TOO_LARGE, TOO_LATE, Outcome
 from alikassa.server.requests.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.database import Database
     from alikassa.ledger.reader import AccountReader, ActiveCertificate, Standing
+    from alikassa.server.limits.addresses import Headers
     from alikassa.server.limits.limiter import Limiter
     from alikassa.server.log import RequestLog
     from alikassa.server.verification import Verified, Verifier
 
-__all__ = ["FRESH_FROM_REPLICAS", "FRESH_SECONDS", "Asked", "BalanceEndpoint", "Errors", "Headers"]
+__all__ = ["FRESH_FROM_REPLICAS", "FRESH_SECONDS", "Asked", "BalanceEndpoint", "Errors"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 

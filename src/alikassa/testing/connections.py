@@ -38,13 +38,17 @@ _UNWANTED_SECONDS = 2.0
 
 
 class Headers:
-    """A request's headers, with names in small letters. A value that is not plain ASCII counts as not sent."""
+    """A request's, with names in small letters. A value that is not plain ASCII is not told, but its name is there."""
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._names = {name.decode("ascii") for name, _ in headers}
         self._headers = [(name.decode("ascii"), value.decode("ascii")) for name, value in headers if value.isascii()]
 
     def get(self, name: str) -> str | None:
         return next(iter(self.get_all(name)), None)
+
+    def __contains__(self, name: str, /) -> bool:
+        return name in self._names
 
     def get_all(self, name: str, /) -> list[str]:
         return [value for known, value in self._headers if known == name]

@@ -8,7 +8,12 @@ from typing import Protocol
 
 from alikassa.errors import ConfigurationError
 
-__all__ = ["Addresses", "parse_networks"]
+__all__ = ["UNREADABLE", "UNTOLD", "Addresses", "parse_networks"]
+
+#: Stands for a header's value that is not plain ASCII, which the web server does not hand over.
+UNREADABLE = b"\xff"
+#: Who is charged when the word of a trusted proxy cannot be read: all such visitors together.
+UNTOLD = "untold"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_HOPS = 16
@@ -32,10 +37,13 @@ class Headers(Protocol):
 
     def get_all(self, name: str, /) -> list[str]: ...
 
+    def __contains__(self, name: str, /) -> bool: ...
+
 
 class Addresses:
     """The address of a request: the connection's, or, when that is a trusted proxy's, the last one in X-Forwarded-For
-    that is none. A stranger may write whatever comes before it."""
+    that is none. A stranger may write whatever comes before it; when that makes all of it unreadable, the address is
+    UNTOLD: the proxy's own may be one that is never charged."""
 
     def __init__(self, trusted: tuple[Network, ...]) -> None:
         self._trusted = trusted
@@ -45,6 +53,8 @@ class Addresses:
     def of_request(self, scope: object, headers: Headers) -> str:
         """Of a request as the web server hands it over."""
         forwarded = headers.get_all("x-forwarded-for") if self.trusts else []
+        if self.trusts and not forwarded and "x-forwarded-for" in headers:
+            forwarded = [UNREADABLE.decode("latin-1")]
         return self.of(getattr(scope, "client", ""), forwarded)
 
     def of(self, client: str, forwarded: list[str]) -> str:
@@ -52,6 +62,8 @@ class Addresses:
         address = client_address(client)
         if not self.trusts or not self.is_trusted(address):
             return address
+        if forwarded and not forwarded[-1].isascii():
+            return UNTOLD
         hops = ",".join(forwarded).split(",")[-_MOST_HOPS:]
         for hop in reversed(hops):
             told = parse_address(hop.strip())

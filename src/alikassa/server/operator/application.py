@@ -46,10 +46,14 @@ async def _healthz() -> Response[bytes]:
 
 
 def application(
-    settings: Settings, beside: Sequence[Router] = (), refusals: Mapping[str, Refuse] | None = None
-) -> ASGIApp:
+    settings: Settings,
+    beside: Sequence[Router] = (),
+    refusals: Mapping[str, Refuse] | None = None,
+    guard: Callable[[ASGIApp], ASGIApp] | None = None,
+) -> Bounds:
     """The whole of it, to be run by one event loop, with what else is served there. It opens its desk when that
-    starts. `refusals`: by the beginning of a path, who tells what the router itself refuses there."""
+    starts. `refusals`: by the beginning of a path, who tells what the router itself refuses there. `guard` is around
+    all that is answered, but not around what is refused for want of room."""
 
     statuses: Counter[int] = Counter()
     spans = _spans() if settings.traces else None
@@ -88,7 +92,8 @@ def application(
         logging_config=None,
         state=State({}, deep_copy=False),
     )
-    return Bounds(Manners(app, statuses, spans), settings.body_seconds, statuses)
+    polite: ASGIApp = Manners(app, statuses, spans)
+    return Bounds(polite if guard is None else guard(polite), settings.body_seconds, statuses)
 
 
 def _spans() -> OperatorSpans:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litestar.enums import ScopeType
 
 from alikassa.errors import OverloadedError
-from alikassa.server.correlation import REQUEST_ID, Correlation
+from alikassa.server.correlation import Correlation
 from alikassa.server.operator.manners import ALWAYS
 from alikassa.server.operator.refusals import RequestError, problem_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-__all__ = ["MOST_UNDER_WAY", "Bounds"]
+__all__ = ["MOST_UNDER_WAY", "Bounds", "Refusal"]
 
 #: Requests that are worked on or wait: as many as two writers book together, twice over. Others are refused at once.
 MOST_UNDER_WAY = 1024
@@ -29,8 +29,16 @@ MOST_WORKED_ON = 256
 MOST_SECONDS = 1.0
 
 
+class Refusal(NamedTuple):
+    """An answer."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
 class Bounds:
-    """Around the application and its `Manners`, for one event loop: what is refused here costs little.
+    """Around everything else, for one event loop: what is refused here costs little.
 
     It is counted in `statuses` and has an id, as every answer; it has no span.
     """
@@ -46,13 +54,13 @@ class Bounds:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        if self._under_way >= MOST_UNDER_WAY:
-            await self._refuse(scope, send)
+        if (refusal := self.refusal()) is not None:
+            await _refuse(refusal, scope, send)
             return
         self._under_way += 1
         try:
             if not await self._take_turn():
-                await self._refuse(scope, send)
+                await _refuse(self._refused(), scope, send)
                 return
             try:
                 await self._app(scope, self._patient(receive), send)
@@ -60,6 +68,10 @@ class Bounds:
                 self._turns.release()
         finally:
             self._under_way -= 1
+
+    def refusal(self) -> Refusal | None:
+        """What is answered at once to a request for which there is no room."""
+        return self._refused() if self._under_way >= MOST_UNDER_WAY else None
 
     async def _take_turn(self) -> bool:
         """In the order of coming; False when that takes too long."""
@@ -71,12 +83,9 @@ class Bounds:
         except TimeoutError:
             return False
 
-    async def _refuse(self, scope: HTTPScope, send: Send) -> None:
+    def _refused(self) -> Refusal:
         self._statuses[_FULL.status] += 1
-        headers = [*_FULL_HEADERS, (_REQUEST_ID, Correlation().request_id.encode())]
-        await send({"type": "http.response.start", "status": _FULL.status, "headers": headers})
-        body = b"" if scope["method"] == "HEAD" else _FULL_BODY
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        return Refusal(_FULL.status, [*_FULL_HEADERS, Correlation().header], _FULL.answer.body)
 
     def _patient(self, receive: Receive) -> Receive:
         """Receives the body until it has taken too long altogether; afterwards only waits for who asks to go away."""
@@ -106,15 +115,20 @@ class Bounds:
         return receive_in_time
 
 
+async def _refuse(refusal: Refusal, scope: HTTPScope, send: Send) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in refusal.headers]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else refusal.body
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
 # Made once: while there is too much to do, saying so must cost little.
 _FULL = problem_of(
     OverloadedError("Too many requests are under way.", remedy="Nothing was done. Send it again in a moment.")
 )
-_FULL_BODY = _FULL.answer.body
 _FULL_HEADERS = [
-    (b"content-type", b"application/json"),
-    (b"content-length", str(len(_FULL_BODY)).encode()),
-    *[(name.lower().encode(), value.encode()) for name, value in _FULL.headers.items()],
-    *ALWAYS,
+    ("content-type", "application/json"),
+    ("content-length", str(len(_FULL.answer.body))),
+    *[(name.lower(), value) for name, value in _FULL.headers.items()],
+    *[(name.decode(), value.decode()) for name, value in ALWAYS],
 ]
-_REQUEST_ID = REQUEST_ID.encode()

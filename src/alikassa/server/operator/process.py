@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from granian.constants import Interfaces
 
-from alikassa.server.garbage import spare_what_stays
 from alikassa.server.log import configure_logging
 from alikassa.server.operator.bounds import MOST_UNDER_WAY
+from alikassa.server.operator.front import Front
 from alikassa.server.operator.log import OperatorLog
 from alikassa.server.operator.proxied import Proxied
 from alikassa.server.web import url_of, web_server
@@ -86,7 +86,7 @@ def _run(settings: Settings, address: str, port: int, target: str) -> None:
         target,
         address,
         port,
-        interface=Interfaces.ASGI,
+        interface=Interfaces.RSGI,
         # One: it has the one writer of the books.
         workers=1,
         connections=_MOST_CONNECTIONS,
@@ -109,8 +109,9 @@ def _load(settings: Settings, target: str) -> Any:
     # In the worker alone: the framework is not for the processes that only watch.
     module, _, name = target.partition(":")
     application = getattr(import_module(module), name)(settings)
-    spare_what_stays()
-    return Proxied(application, settings.trusted_proxy) if settings.trusted_proxy else application
+    return Front(
+        Proxied(application, settings.trusted_proxy) if settings.trusted_proxy else application, application.refusal
+    )
 
 
 def _end_with(parent: int) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from alikassa.protocol.signatures import Digest
     from alikassa.server.correlation import Correlation
+    from alikassa.server.limits.addresses import Headers
     from alikassa.server.verification import Verified
 
 __all__ = [
@@ -45,12 +46,6 @@ class Outcome(StrEnum):
     LIMITED = "limited"
     UNAVAILABLE = "unavailable"
     ERROR = "error"
-
-
-class Headers(Protocol):
-    """A request's headers. Names in small letters."""
-
-    def get_all(self, name: str, /) -> list[str]: ...
 
 
 class Ended(Protocol):
