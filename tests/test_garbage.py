@@ -18,8 +18,12 @@ tell()
 application.__rsgi_del__(loop)
 """
 OPERATOR = """
-_load(settings, "alikassa.server.operator.application:application")
+application = _load(settings, "alikassa.server.operator.application:application")
+loop = asyncio.new_event_loop()
+asyncio.set_event_loop(loop)
+application.__rsgi_init__(loop)
 tell()
+application.__rsgi_del__(loop)
 """
 PROGRAM = """
 import asyncio, gc, sys
