@@ -62,8 +62,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of one unit, under a heading. With `lower_is_better`, so it is with their ratios."""
+    """Rows of one unit, under a heading. With `lower_is_better`, so it is with their ratios. `run.py --only PART`
+    measures it."""
 
     heading: str
     rows: tuple[Row, ...]
     lower_is_better: bool = False
+    part: str = ""

@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,20 +62,25 @@ def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, s
         yield from _measure_books(parts, plan, folder, facts)
     if "questions" in parts:
         progress(f"Questions: filling books with {plan.entries:,} entries (a minute and a half) ...")
-        yield measure_questions(folder, many=plan.entries, runs=plan.rounds)
-        yield measure_pages(folder, runs=plan.rounds)
+        yield _of("questions", measure_questions(folder, many=plan.entries, runs=plan.rounds))
+        yield _of("questions", measure_pages(folder, runs=plan.rounds))
     if "client" in parts:
         progress("Client calls")
         (shop,) = make_shops(merchants=1, accounts_each=ACCOUNTS)
         place = folder / "client"
         place.mkdir()
         with serving_over_https(place, fill_sqlite(place, [shop]), shop) as options:
-            yield measure_clients(options, shop, rounds=plan.rounds, seconds=plan.seconds)
+            yield _of("client", measure_clients(options, shop, rounds=plan.rounds, seconds=plan.seconds))
             progress("Starting")
-            yield from measure_starts(options, shop.stands[0].balance, runs=plan.help_runs)
+            for section in measure_starts(options, shop.stands[0].balance, runs=plan.help_runs):
+                yield _of("client", section)
     if "help" in parts:
         progress("alikassa --help")
-        yield measure_help(folder, runs=plan.help_runs)
+        yield _of("help", measure_help(folder, runs=plan.help_runs))
+
+
+def _of(part: str, section: Section) -> Section:
+    return replace(section, part=part)
 
 
 def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, str]) -> Iterator[Section]:
@@ -92,22 +97,25 @@ def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict
             facts["Load"] = load.name
             facts["Servers"] = "one worker each; alikassa as `alikassa serve` starts it, without the operator's side"
             progress(f"Balance requests: {load.name}")
-            yield measure_servers(folder, stores, shops, load, held=Held.NOTHING, **measured)
+            yield _of("server", measure_servers(folder, stores, shops, load, held=Held.NOTHING, **measured))
         if "load" in parts:
-            yield from _measure_load(plan, folder, stores, shops, facts)
+            for section in _measure_load(plan, folder, stores, shops, facts):
+                yield _of("load", section)
         if not {"server", "postings"} & set(parts):
             return
         progress("Filling the books with 1,000,000 journal entries and 100,000 open lots (three minutes) ...")
         grow_large(stores)
         if "server" in parts:
-            yield measure_servers(folder, stores, shops, load, held=Held.WAITING, **measured)
+            yield _of("server", measure_servers(folder, stores, shops, load, held=Held.WAITING, **measured))
             make_due(stores)
-            yield measure_servers(folder, stores, shops, load, held=Held.DUE, **measured)
-            yield measure_servers(folder, stores, shops, load, held=Held.DUE, booked=_BOOKED_MEANWHILE, **measured)
+            for booked in (0, _BOOKED_MEANWHILE):
+                found = measure_servers(folder, stores, shops, load, held=Held.DUE, booked=booked, **measured)
+                yield _of("server", found)
             release_all(stores)
         if "postings" in parts:
             progress("Payments")
-            yield from measure_postings(folder, stores, **measured)
+            for section in measure_postings(folder, stores, **measured):
+                yield _of("postings", section)
 
 
 def _measure_load(
@@ -132,24 +140,24 @@ def _measure_load(
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure alikassa beside its yardsticks and print one table.")
     parser.add_argument("--quick", action="store_true", help="one round of 1 s: does it run? The numbers mean nothing.")
-    parser.add_argument("--only", choices=_PARTS, help="one part of the table")
+    parser.add_argument("--only", choices=_PARTS, nargs="+", help="parts of the table")
     parser.add_argument(
-        "--output", type=Path, default=BENCH, help="folder of RESULTS.md and results.json, of a run that is whole"
+        "--output", type=Path, help="folder of RESULTS.md and results.json; without it this one, if the run is whole"
     )
     options = parser.parse_args()
     # Ended from outside, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     facts: dict[str, str] = {}
     plan = _QUICK if options.quick else Plan()
-    parts = (options.only,) if options.only else _PARTS
+    parts = tuple(options.only or _PARTS)
     with tempfile.TemporaryDirectory(prefix="alikassa-bench-", ignore_cleanup_errors=True) as folder:
         sections = list(measure(parts, plan, Path(folder), facts))
     facts["Rounds"] = f"{plan.rounds} of {plan.seconds} s, taken in turn; --help {plan.help_runs} times"
     print_report(sections, facts)
     if options.quick:
         progress("--quick: only whether it runs; the numbers mean nothing.")
-    if not options.only and (not options.quick or options.output != BENCH):
-        write_results(options.output, sections, facts)
+    if options.output is not None or not (options.only or options.quick):
+        write_results(options.output or BENCH, sections, facts)
 
 
 if __name__ == "__main__":

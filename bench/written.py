@@ -29,7 +29,7 @@ class Ratio(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A row, in its section's unit."""
+    """A row, in its section's unit. `part`: what measures it again, as `run.py --only PART`."""
 
     section: str
     row: str
@@ -37,6 +37,7 @@ class Written(msgspec.Struct, frozen=True):
     lowest: float
     highest: float
     ratios: tuple[Ratio, ...] = ()
+    part: str = ""
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -72,6 +73,7 @@ def write_results(folder: Path, sections: Iterable[Section], facts: dict[str, st
                 min(row.samples),
                 max(row.samples),
                 tuple(Ratio(one.to, one.ratio, section.lower_is_better) for one in row.comparisons if one.travels),
+                section.part,
             )
             for section in sections
             for row in section.rows
