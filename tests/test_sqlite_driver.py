@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from alikassa.errors import DatabaseError
+from alikassa.ledger.address import Address
 from alikassa.ledger.database import Database
-from alikassa.ledger.sqlite_driver import DriverConnection
+from alikassa.ledger.sqlite_driver import DriverConnection, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +51,18 @@ async def test_a_changed_row_is_counted_and_given_back(sqlite_url: str) -> None:
         changed = await connection.execute(sa.text("UPDATE numbers SET n = n + 100 WHERE n < 3 RETURNING n"))
         assert sorted(changed.scalars()) == [100, 101, 102]
         assert (await connection.execute(sa.text("DELETE FROM numbers WHERE n < 100"))).rowcount == 4
+
+
+@pytest.mark.parametrize("most", [499, 500, 1700])
+async def test_rows_that_are_given_back_are_counted_to_the_last(sqlite_url: str, most: int) -> None:
+    async with await Database.open(sqlite_url, create=True) as database, database.write() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        cursor = driver.cursor()
+        await cursor.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY)")
+        counted = _COUNTED.text.replace(":most", "?")
+        await cursor.execute(f"INSERT INTO numbers {counted} RETURNING n", (most,))
+        assert len(await cursor.fetchall()) == cursor.rowcount == most
 
 
 async def test_a_statement_takes_one_turn(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,3 +101,95 @@ async def test_questions_one_after_another_share_a_thread(sqlite_url: str) -> No
 async def _ask(database: Database) -> None:
     async with database.read() as connection:
         await connection.scalar(_COUNTED, {"most": 20_000})
+
+
+async def test_a_file_that_takes_its_place_while_one_is_opened_is_read(sqlite_url: str, tmp_path: Path) -> None:
+    """The connection that was opened to the old file is not taken for one to the new."""
+    file = Address.parse(sqlite_url).sqlite_file
+    assert file is not None
+    async with await Database.open(sqlite_url, create=True):
+        pass
+    other = tmp_path / "other.db"
+    shutil.copy(file, other)
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    async with await Database.open(sqlite_url) as database:
+
+        def replace(_connection: Any, _record: Any) -> None:
+            if other.exists():
+                other.rename(file)
+
+        await database._engine.dispose()
+        sa.event.listen(database._engine.sync_engine, "connect", replace, insert=True)
+        for _ in range(2):
+            async with database.read() as reading:
+                assert await reading.scalar(sa.text("PRAGMA user_version")) == 7
+
+
+_HOLDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM settings").fetchall()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_file_that_was_read_only_for_a_while_is_written_to_again(sqlite_url: str) -> None:
+    """Connections that were opened meanwhile could never write, nor let others of this process do it."""
+    async with await Database.open(sqlite_url, create=True) as database:
+        file = database.address.sqlite_file
+        assert file is not None
+        # What is open before may go on writing.
+        await database._engine.dispose()
+        with _held(file), _immutable(file):
+            await asyncio.gather(*(_ask(database) for _ in range(4)))
+            with pytest.raises(DatabaseError):
+                await _count_once(database)
+        # Not by the pool, which would look at each connection that it hands out.
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("CREATE TABLE counted (n INTEGER)")
+        for _ in range(6):
+            await _count_once(database)
+
+
+@contextmanager
+def _held(file: Path) -> Iterator[None]:
+    """Open in another process too, so that its log and the log's index are there."""
+    command = [sys.executable, "-c", _HOLDER, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.communicate()
+
+
+@contextmanager
+def _immutable(file: Path) -> Iterator[None]:
+    parts = [file, *file.parent.glob(f"{file.name}-*")]
+    assert len(parts) == 3
+    if subprocess.run(["chattr", "+i", *parts], capture_output=True, check=False).returncode:
+        pytest.skip("no file can be made immutable here")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", *parts], check=True)
+
+
+async def _count_once(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(sa.text("INSERT INTO counted VALUES (1)"))
+
+
+async def test_whoever_is_cancelled_twice_waits_for_no_thread_that_has_ended(sqlite_url: str) -> None:
+    """Closing twice is closing once."""
+    async with await Database.open(sqlite_url, create=True) as database:
+        file = database.address.sqlite_file
+        assert file is not None
+        connection = await connect(file, 1.0)
+        stopped = connection.stop()
+        assert stopped is not None
+        await stopped
+        assert connection.stop() is None
+        async with asyncio.timeout(2):
+            await connection.close()

@@ -15,10 +15,12 @@ from alikassa.errors import ConfigurationError, DatabaseMissingError, DatabaseUn
 if TYPE_CHECKING:
     import asyncpg
 
-__all__ = ["Address"]
+__all__ = ["Address", "backend_bound"]
 
 #: How long PostgreSQL may take to let us in, in seconds.
 CONNECT_SECONDS = 3.0
+# So much longer than whoever asks, PostgreSQL itself goes on with a statement: what is told is the asker's.
+_SPARE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -121,3 +123,12 @@ class Address:
         user = f"{self.url.username}@" if self.url.username else ""
         port = f":{self.url.port}" if self.url.port else ""
         return f"postgresql://{user}{self.url.host or ''}{port}/{self.url.database or ''}"
+
+
+def backend_bound(seconds: float) -> dict[str, str]:
+    """PostgreSQL's settings, for `connect`, where whoever asks waits so long for a statement.
+
+    A connection that is given up does not end what its backend does: waiting for a lock, it would go on for ever, and
+    the next attempt would leave another one. A commit that waits for a standby is not cut off by it.
+    """
+    return {"statement_timeout": str(round((seconds + _SPARE_SECONDS) * 1000))}

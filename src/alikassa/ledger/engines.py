@@ -11,9 +11,11 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from alikassa.ledger.address import backend_bound
 from alikassa.ledger.sqlite_driver import connect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import sqlalchemy as sa
@@ -43,12 +45,15 @@ _PRAGMAS = (
     "synchronous = FULL",
     # Pages that wait in the log, 32 MiB, before they are carried over: a large batch would else do so at each commit.
     "wal_autocheckpoint = 8000",
-    # A statement that a trigger may end keeps what it changes: not in a file of its own, a few times a batch.
+)
+_WRITER_PRAGMAS = (
+    # Memory for pages, taken as needed. A batch on many accounts touches many, and the next one the same upper ones.
+    "cache_size = -65536",
+    # A statement that a trigger may end keeps what it changes: not in a file of its own, a few times a batch. What
+    # questions sort goes into files: it may be more than there is memory.
     "temp_store = MEMORY",
 )
-# Memory for pages, taken as needed. A batch on many accounts touches many, and the next one the same upper ones.
-_WRITER_CACHE = "cache_size = -65536"
-_QUESTION_CACHE = "cache_size = -8192"
+_QUESTION_PRAGMAS = ("cache_size = -8192",)
 
 # Every statement of the writer's finds rows by their keys. A plan made while the tables were small would be kept, and
 # read them whole when they are large.
@@ -64,10 +69,11 @@ _BY_KEYS = {
 def writer_engine(address: Address) -> AsyncEngine:
     """Its connections are kept by whoever writes."""
     if address.sqlite_file is not None:
-        return _sqlite_engine(address, address.sqlite_file, _WRITER_CACHE, WRITER_SECONDS, poolclass=NullPool)
+        return _sqlite_engine(address, address.sqlite_file, _WRITER_PRAGMAS, WRITER_SECONDS, poolclass=NullPool)
+    settings = _BY_KEYS | backend_bound(WRITER_SECONDS)
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=partial(address.connect, server_settings=_BY_KEYS, command_timeout=WRITER_SECONDS),
+        async_creator=partial(address.connect, server_settings=settings, command_timeout=WRITER_SECONDS),
         poolclass=NullPool,
         hide_parameters=True,
     )
@@ -78,7 +84,7 @@ def question_engine(address: Address, seconds: float | None) -> AsyncEngine:
     # How many may be open is the database's to say: whoever waits for one is told in time.
     pool = {"pool_size": _KEPT_CONNECTIONS, "max_overflow": -1}
     if address.sqlite_file is not None:
-        return _sqlite_engine(address, address.sqlite_file, _QUESTION_CACHE, seconds, **pool)
+        return _sqlite_engine(address, address.sqlite_file, _QUESTION_PRAGMAS, seconds, **pool)
     settings: dict[str, Any] = {}
     if seconds is not None:
         settings = {
@@ -95,58 +101,61 @@ def question_engine(address: Address, seconds: float | None) -> AsyncEngine:
     )
 
 
-def _sqlite_engine(address: Address, file: Path, cache: str, seconds: float | None, **pool: Any) -> AsyncEngine:
-    # mode=rw: a file that is gone must not come back empty. Whoever may make one has made it by now.
-    uri = f"{file.absolute().as_uri()}?mode=rw"
+def _sqlite_engine(
+    address: Address, file: Path, pragmas: Iterable[str], seconds: float | None, **pool: Any
+) -> AsyncEngine:
     engine = create_async_engine(
         address.url.set(drivername="sqlite+aiosqlite"),
-        async_creator=partial(connect, uri, BUSY_SECONDS),
+        async_creator=partial(connect, file, BUSY_SECONDS),
         hide_parameters=True,
         **pool,
     )
 
     @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, record: Any) -> None:
+    def prepare(connection: Any, _record: Any) -> None:
         # We begin transactions ourselves: the driver's own habit begins them too late.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in (*_PRAGMAS, cache):
+        for pragma in (*_PRAGMAS, *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-        record.info["file"] = _identity(address)
-        if seconds is not None:
-            info = record.info
-            # Called in the driver's thread, wherever that is in its work.
-            connection.run_async(
-                lambda driver: driver.set_progress_handler(
-                    lambda: time.monotonic() > info.get("until", float("inf")), _STEPS
-                )
-            )
 
     @event.listens_for(engine.sync_engine, "checkout")
-    def check_file(connection: Any, record: Any, proxy: Any) -> None:
-        if record.info["file"] != _identity(address):
+    def check_file(connection: Any, _record: Any, _proxy: Any) -> None:
+        if not connection.driver_connection.opened.holds(file):
             raise DisconnectionError("Another file has taken the place of the one that was opened.")
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def let_go(connection: Any, record: Any) -> None:
+        # Connections of one process share how the log's index is open: one that found it read-only and stays keeps
+        # every writer from it, long after that is over.
+        if connection is not None and not connection.driver_connection.opened.writable:
+            record.invalidate()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
 
     if seconds is not None:
-
-        @event.listens_for(engine.sync_engine, "before_cursor_execute")
-        def allow(connection: sa.Connection, *_: object) -> None:
-            allowed = max(seconds, WRITER_SECONDS) if _writes(connection) else seconds
-            connection.info["until"] = time.monotonic() + allowed
-
+        _give_up_after(engine, seconds)
     return engine
 
 
-def _identity(address: Address) -> tuple[int, int] | None:
-    try:
-        return address.identity()
-    except FileNotFoundError:
-        return None
+def _give_up_after(engine: AsyncEngine, seconds: float) -> None:
+    """On SQLite, where nobody else does."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def look(connection: Any, _record: Any) -> None:
+        # Called in the driver's thread, wherever that is in its work.
+        connection.run_async(
+            lambda driver: driver.set_progress_handler(lambda: time.monotonic() > driver.until, _STEPS)
+        )
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def allow(connection: sa.Connection, *_: object) -> None:
+        allowed = max(seconds, WRITER_SECONDS) if _writes(connection) else seconds
+        dbapi: Any = connection.connection.dbapi_connection
+        dbapi.driver_connection.until = time.monotonic() + allowed
 
 
 def _writes(connection: sa.Connection) -> bool:

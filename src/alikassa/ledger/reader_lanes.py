@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from alikassa.ledger.address import backend_bound
 from alikassa.ledger.counts import ReadCounts
 from alikassa.ledger.due_amounts import Amounts
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
@@ -32,6 +33,7 @@ _SETTINGS: dict[str, Any] = {
     # No plan for all lanes alike: the engine needs the lane to know which node to ask.
     "server_settings": {
         "application_name": "alikassa balance",
+        **backend_bound(_ANSWER_SECONDS),
         "default_transaction_read_only": "on",
         "jit": "off",
         "plan_cache_mode": "force_custom_plan",

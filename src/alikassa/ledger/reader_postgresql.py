@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from alikassa.ledger.address import backend_bound
 from alikassa.ledger.counts import ReadCounts
 from alikassa.ledger.distribution.marker import FIND_ENGINE
 from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts
@@ -31,6 +32,7 @@ _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzin
 _SETTINGS: dict[str, Any] = {
     "server_settings": {
         "application_name": "alikassa balance",
+        **backend_bound(_ANSWER_SECONDS),
         "default_transaction_read_only": "on",
         # A few accounts by their keys. Not knowing how few, the planner would read and hash the whole table.
         "enable_hashjoin": "off",

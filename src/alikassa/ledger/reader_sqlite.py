@@ -17,7 +17,8 @@ from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts, ExactSum
 from alikassa.ledger.failures import translate
 from alikassa.ledger.kept import KeptRow, KeptRows, put
 from alikassa.ledger.reader import ActiveCertificate, Standing
-from alikassa.ledger.waiting import LANE_OF_ENDING, Waiting
+from alikassa.ledger.sqlite_file import is_writable
+from alikassa.ledger.waiting import LANE_OF_ENDING, MOST_SECONDS, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,10 @@ __all__ = ["SqliteReader"]
 # In WAL mode a reader waits for nobody but a writer that recovers the file after a crash. The whole event loop
 # waits with it, so not for long.
 _BUSY_SECONDS = 0.25
+#: Nor longer than this for a read that goes wrong: as long as anybody waits for one to begin.
+_READ_SECONDS = MOST_SECONDS
+# SQLite looks whether that is over after so many of its steps: a millisecond or so.
+_STEPS = 20_000
 # How often to see that the file is still the one that was opened: so long after another took its place, the old one is
 # still told. To look costs a sixth of what a read does.
 _LOOK_SECONDS = 0.02
@@ -55,6 +60,8 @@ class SqliteReader:
         # would be so for every writer, too, long after that is over.
         self._opened_writable = True
         self._look_at = 0.0
+        # When the read that is under way did, by the monotonic clock.
+        self._begun = 0.0
         self._loop = asyncio.get_running_loop()
         self.counts = ReadCounts()
         self._waiting = Waiting(self._loop, self.counts)
@@ -79,8 +86,9 @@ class SqliteReader:
                 joined.fail(error)
 
     def _find(self, accounts: list[str]) -> dict[str, Standing]:
+        self._begun = begun = time.monotonic()
         # Not between one query and the next: what has been found would be of two files.
-        if time.monotonic() >= self._look_at:
+        if begun >= self._look_at:
             self._look_again()
         rows = self._kept.at(self._execute(_VERSION, ())[0][0])
         unknown, _ = self._kept.part(accounts)
@@ -140,6 +148,7 @@ class SqliteReader:
         return KeptRow(standing, row.sequence, due.since, due.until)
 
     async def ping(self) -> None:
+        self._begun = time.monotonic()
         try:
             self._look_again()
             self._execute("SELECT version_num FROM alembic_version", ())
@@ -160,7 +169,7 @@ class SqliteReader:
         """Another file may have taken the place of the one that is open: a restored copy, say."""
         self._look_at = time.monotonic() + _LOOK_SECONDS
         identity = self._identity()
-        if identity != self._opened or (not self._opened_writable and self._is_writable()):
+        if identity != self._opened or (not self._opened_writable and is_writable(self._file)):
             self._disconnect()
 
     def _identity(self) -> tuple[int, int]:
@@ -170,17 +179,14 @@ class SqliteReader:
             raise sqlite3.OperationalError("unable to open database file") from None
         return found.st_dev, found.st_ino
 
-    def _is_writable(self) -> bool:
-        parts = (Path(f"{self._file}{end}") for end in ("", "-wal", "-shm"))
-        return all(os.access(part, os.W_OK) for part in parts if part.exists())
-
     def _connect(self) -> sqlite3.Connection:
         # mode=rw: a file that is gone must not come back empty.
         self._opened = self._identity()
-        self._opened_writable = self._is_writable()
+        self._opened_writable = is_writable(self._file)
         connection = sqlite3.connect(
             f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
         )
+        connection.set_progress_handler(lambda: time.monotonic() - self._begun > _READ_SECONDS, _STEPS)
         connection.execute("PRAGMA query_only = ON")
         connection.create_aggregate("exact_sum", 1, ExactSum)  # type: ignore[arg-type]
         return connection

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import aiosqlite
 
+from alikassa.ledger.sqlite_file import Opened
+
 if TYPE_CHECKING:
+    import asyncio
     import sqlite3
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
 __all__ = ["DriverConnection", "connect"]
 
@@ -21,11 +25,15 @@ __all__ = ["DriverConnection", "connect"]
 _AT_ONCE = 500
 
 
-def connect(uri: str, busy_seconds: float) -> DriverConnection:
-    """A connection once it is awaited. `uri` as SQLite reads it: `file:///books.db?mode=rw`."""
+def connect(file: Path, busy_seconds: float) -> DriverConnection:
+    """A connection once it is awaited. A file that is gone does not come back empty: whoever may make one has made it
+    by now."""
     import sqlite3
 
+    opened = Opened.now(file)
+    uri = f"{file.absolute().as_uri()}?mode=rw"
     made = DriverConnection(lambda: sqlite3.connect(uri, timeout=busy_seconds, uri=True), _AT_ONCE)
+    made.opened = opened
     # Whatever becomes of the connection, its thread must not keep the program from ending. As SQLAlchemy does it.
     made._thread.daemon = True
     return made
@@ -34,8 +42,16 @@ def connect(uri: str, busy_seconds: float) -> DriverConnection:
 class DriverConnection(aiosqlite.Connection):
     """aiosqlite's, with cursors that do what SQLAlchemy asks of one in a single turn."""
 
+    opened: Opened
+    #: When its statement is given up, by the monotonic clock.
+    until = float("inf")
+
     def cursor(self) -> DriverCursor:  # type: ignore[override] # SQLAlchemy takes either
         return DriverCursor(self)
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        # Whoever is cancelled twice closes twice, and would wait for a thread that has ended.
+        return super().stop() if self._running else None
 
     async def do(self, work: Any, *given: Any) -> Any:
         """Run `work` in the connection's thread."""
@@ -71,18 +87,21 @@ class DriverCursor:
     def _execute(self, statement: str, parameters: Sequence[Any]) -> None:
         cursor = self._connection.raw.execute(statement, parameters)
         self._rows = cursor.fetchmany(_AT_ONCE)
-        self._note(cursor)
         if len(self._rows) == _AT_ONCE:
+            self._note(cursor)
             self._cursor = cursor
         else:
-            cursor.close()
+            self._end(cursor)
 
     async def executemany(self, statement: str, parameters: Sequence[Sequence[Any]]) -> DriverCursor:
         await self._connection.do(self._executemany, statement, parameters)
         return self
 
     def _executemany(self, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
-        cursor = self._connection.raw.executemany(statement, parameters)
+        self._end(self._connection.raw.executemany(statement, parameters))
+
+    def _end(self, cursor: sqlite3.Cursor) -> None:
+        # Not before its last row: only then is it known how many it changed.
         self._note(cursor)
         cursor.close()
 
@@ -91,9 +110,14 @@ class DriverCursor:
 
     async def fetchall(self) -> list[Any]:
         rows, self._rows = self._rows, []
-        if self._cursor is not None:
-            rows += await self._connection.do(self._cursor.fetchall)
-            await self.close()
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            rows += await self._connection.do(self._fetch_rest, cursor)
+        return rows
+
+    def _fetch_rest(self, cursor: sqlite3.Cursor) -> list[Any]:
+        rows = cursor.fetchall()
+        self._end(cursor)
         return rows
 
     async def fetchmany(self, size: int | None = None) -> list[Any]:

@@ -14,6 +14,7 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from alikassa.ledger.address import backend_bound
 from alikassa.ledger.failures import DRIVER_ERRORS
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ _BEAT_SECONDS = 3.0
 _MOST_KNOWN = 1000
 _SETTINGS: dict[str, Any] = {
     # No standby is waited for: what dates the answers of the others must not stop with it.
-    "server_settings": {"application_name": "alikassa heartbeat", "synchronous_commit": "local"},
+    "server_settings": {
+        "application_name": "alikassa heartbeat",
+        "synchronous_commit": "local",
+        **backend_bound(_BEAT_SECONDS),
+    },
 }
 _BEAT = (
     "INSERT INTO heartbeats (worker, beat, at) VALUES ($1, $2, clock_timestamp())"

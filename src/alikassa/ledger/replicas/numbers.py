@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alikassa.ledger.address import CONNECT_SECONDS
+from alikassa.ledger.address import CONNECT_SECONDS, backend_bound
 from alikassa.ledger.due_amounts import Amounts
 from alikassa.ledger.lane_arrays import arrays_of
 
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Numbers", "NumbersServer"]
 
-_SETTINGS: dict[str, Any] = {
-    "server_settings": {
-        "application_name": "alikassa numbers",
-        "default_transaction_read_only": "on",
-        "enable_hashjoin": "off",
-        "enable_mergejoin": "off",
-        "enable_seqscan": "off",
-        "jit": "off",
-        "plan_cache_mode": "force_generic_plan",
-    },
+_SETTINGS = {
+    "application_name": "alikassa numbers",
+    "default_transaction_read_only": "on",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
 # The beat is of the same snapshot as the numbers, being of the same statement: whichever server answers, and whatever
 # it has caught up with since it was asked last.
@@ -97,7 +95,8 @@ class NumbersServer:
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        connection = await self._address.connect(standby=self._standby, **_SETTINGS)
+        settings = _SETTINGS | backend_bound(max(self._seconds, CONNECT_SECONDS))
+        connection = await self._address.connect(standby=self._standby, server_settings=settings)
         try:
             self._numbers, self._due = await connection.prepare(_NUMBERS), await connection.prepare(_DUE)
         except BaseException:

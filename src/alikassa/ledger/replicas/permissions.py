@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alikassa.ledger.address import backend_bound
 from alikassa.ledger.failures import DRIVER_ERRORS, translate
 from alikassa.ledger.lane_arrays import arrays_of
 from alikassa.ledger.reader import ActiveCertificate
@@ -30,6 +31,7 @@ _MOST_KEPT = 20_000
 _SETTINGS: dict[str, Any] = {
     "server_settings": {
         "application_name": "alikassa permissions",
+        **backend_bound(_ANSWER_SECONDS),
         "default_transaction_read_only": "on",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",

@@ -5,7 +5,7 @@ In memory at any time: a page of each table, and what is open of one account.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,7 +35,7 @@ from alikassa.money import from_units
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -84,16 +84,22 @@ async def verify(
 
     With `heads`, the journal must also still hold the entries that they name. `progress` is called once a page.
     """
-    async with database.read() as connection:
-        await _read_any_text(connection)
+    async with database.read() as connection, _any_text(connection):
         return await _Verification(connection, account, heads or (), progress).run()
 
 
-async def _read_any_text(connection: AsyncConnection) -> None:
-    """On SQLite text may hold what is no text: it must not end the reading."""
-    if connection.dialect.name == "sqlite":
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        driver.text_factory = lambda value: value.decode("utf-8", "surrogateescape")
+@asynccontextmanager
+async def _any_text(connection: AsyncConnection) -> AsyncIterator[None]:
+    """On SQLite text may hold what is no text: it must not end the reading. The connection's next user reads text."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver.text_factory = lambda value: value.decode("utf-8", "surrogateescape")
+    try:
+        yield
+    finally:
+        driver.text_factory = str
 
 
 class _Verification:
