@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import Any
 
@@ -10,39 +11,55 @@ from alikassa.server.operator.front import Front
 from alikassa.server.operator.refusals import RequestError
 
 _last_heard: list[str] = []
+_STREAMED = (b"stream", b"held", b"unread", b"gone")
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """`?stream` answers piece by piece, `?empty` with nothing, `?last` with what the one before heard at its end."""
+    """`?stream` answers piece by piece, `?held` so and keeps what it sends with, `?unread` so without having read the
+    body, `?gone` so for two seconds. `?empty` answers with nothing, `?last` with what such a one heard at its end."""
     if scope["type"] == "lifespan":
         for done in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{done}.complete"})
         return
-    status, heard, size = 200, "", 0
-    try:
-        while heard in ("", "http.request"):
-            message = await receive()
-            heard = message["type"]
-            size += len(message.get("body", b""))
-            if not message.get("more_body"):
-                break
-    except RequestError as refused:
-        status, heard = refused.status, "refused"
-    told = json.dumps(_told(scope) | {"heard": heard, "size": size}).encode()
     query = scope["query_string"]
+    status, heard, size = (200, "", 0) if query == b"unread" else await _read(receive)
+    told = json.dumps(_told(scope) | {"heard": heard, "size": size}).encode()
     if query == b"last":
         told = json.dumps(_last_heard).encode()
     headers = [(b"content-type", b"text/plain"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
     await send({"type": "http.response.start", "status": 204 if query == b"empty" else status, "headers": headers})
-    if query == b"stream":
-        for piece in (b"one, ", b"two, "):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    if query in _STREAMED:
+        _last_heard[:] = ["an error"]
+        await _stream(send, held=query == b"held", times=40 if query == b"gone" else 2)
     await send({"type": "http.response.body", "body": b"" if query == b"empty" else told, "more_body": False})
-    if query == b"stream":
+    if query in _STREAMED:
         _last_heard[:] = ["nothing"]
         async with asyncio.timeout(2):
             _last_heard[:] = [(await receive())["type"]]
+
+
+async def _read(receive: Any) -> tuple[int, str, int]:
+    """Status, the last message's type, the body's length."""
+    heard, size, more = "", 0, True
+    try:
+        while more:
+            message = await receive()
+            heard, more = message["type"], message.get("more_body", False)
+            size += len(message.get("body", b""))
+    except RequestError as refused:
+        return refused.status, "refused", size
+    return 200, heard, size
+
+
+async def _stream(send: Any, *, held: bool, times: int) -> None:
+    if held:
+        gc.disable()
+        circle: list[Any] = [send]
+        circle.append(circle)
+    for number in range(times):
+        await send({"type": "http.response.body", "body": b"%d, " % number, "more_body": True})
+        await asyncio.sleep(0.05)
 
 
 def _told(scope: Any) -> dict[str, Any]:

@@ -319,6 +319,28 @@ def test_a_form_that_cannot_be_read_is_refused(name: str, cabinet: Cabinet, owne
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize("kind", [FORM, PARTS], ids=["form", "parts"])
+def test_a_form_in_chunks_is_refused(kind: bytes, cabinet: Cabinet, owner: Visitor) -> None:
+    """No browser sends one, and half of it could be taken for the whole. It is no error of ours."""
+    head = b"POST /cabinet/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: " + kind
+    with socket.create_connection(("127.0.0.1", urlsplit(cabinet.url).port or 0), timeout=10) as connection:
+        connection.sendall(head + b"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n")
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 411 ")
+    assert b"How long it is was not said." in answer
+
+
+def test_a_cookie_of_another_site_that_hides_ours_is_told(cabinet: Cabinet, owner: Visitor) -> None:
+    """The web server hands over no cookie when one of them is not ASCII: whoever logs in learns what to delete."""
+    cookies = "city=\u041c\u043e\u0441\u043a\u0432\u0430; __Host-alikassa=" + cookie_of(owner)
+    headers = (b"Content-Type: " + FORM, b"Cookie: " + cookies.encode())
+    status, body = raw(cabinet, b"POST", b"/cabinet/login", *headers, body=b"csrf=" + owner.csrf.encode())
+    assert status == 403
+    assert b"A cookie that your browser sent cannot be read" in body
+
+
 def test_a_form_that_does_not_come_is_not_waited_for(cabinet: Cabinet) -> None:
     """Whoever stalls is answered when their time is over; whoever hangs up is no error of ours."""
     head = b"POST /cabinet/login HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 50\r\n\r\ncsrf="

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -111,6 +112,17 @@ REQUESTS = {
     + JSON
     + CHUNKED
     + b"Content-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "a length and chunks": b"POST /a HTTP/1.1\r\n"
+    + CLOSE
+    + JSON
+    + b"Content-Length: 3\r\n"
+    + CHUNKED
+    + b"\r\n5\r\nhello\r\n0\r\n\r\n",
+    "pieces of an answer to what is not read": b"POST /a?unread HTTP/1.1\r\n"
+    + CLOSE
+    + CHUNKED
+    + b"\r\n5\r\nhello\r\n0\r\n\r\n",
+    "pieces of an answer that somebody holds": b"GET /a?held HTTP/1.1\r\n" + CLOSE + b"\r\n",
     "pieces of an answer": b"GET /a?stream HTTP/1.1\r\n" + CLOSE + b"\r\n",
     "pieces of an answer to HEAD": b"HEAD /a?stream HTTP/1.1\r\n" + CLOSE + b"\r\n",
     "an empty answer": b"GET /a?empty HTTP/1.1\r\n" + CLOSE + b"\r\n",
@@ -159,6 +171,24 @@ def test_chunks_of_nothing_are_refused(chunks: bytes, ports: tuple[int, int]) ->
     """A command that takes no body is not done for one that broke off before it began."""
     raw = b"POST /a HTTP/1.1\r\n" + CLOSE + JSON + CHUNKED + b"\r\n" + chunks
     assert ask(ports[1], raw).startswith(b"HTTP/1.1 411 ")
+
+
+def test_an_answer_to_nobody_is_no_error(ports: tuple[int, int]) -> None:
+    """Whoever hung up in the midst of it is told of by `receive`; sending goes on to nowhere."""
+    for port in ports:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"GET /a?gone HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert connection.recv(1000)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        time.sleep(3)
+        assert ask(port, b"GET /a?last HTTP/1.1\r\n" + CLOSE + b"\r\n").endswith(b'["http.disconnect"]')
+
+
+def test_whoever_has_begun_to_answer_is_told_no_body(ports: tuple[int, int]) -> None:
+    """Nor that it cannot be taken: what was not read then is of no use any more."""
+    raw = b"POST /a?unread HTTP/1.1\r\n" + CLOSE + CHUNKED + b"\r\n5\r\nhello\r\n0\r\n\r\n"
+    assert ask(ports[1], raw).startswith(b"HTTP/1.1 200 ")
+    assert ask(ports[1], b"GET /a?last HTTP/1.1\r\n" + CLOSE + b"\r\n").endswith(b'["http.disconnect"]')
 
 
 def test_whoever_streams_is_told_when_the_answer_is_out(ports: tuple[int, int]) -> None:

@@ -1,4 +1,7 @@
-"""What holds for every answer of the cabinet: nothing but our own files runs in a page, and nobody frames it."""
+"""What holds for every page of the cabinet: nothing but our own files runs in it, and nobody frames it.
+
+Not for what is refused for want of room: that is no page, and costs little.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,15 @@ from alikassa.server.operator.refusals import RequestError
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["ForbiddenError", "FormError", "UnfinishedError", "refuse"]
+__all__ = [
+    "NO_COOKIE",
+    "STALE_FORM",
+    "UNREADABLE_COOKIE",
+    "ForbiddenError",
+    "FormError",
+    "UnfinishedError",
+    "refuse",
+]
 
 
 class ForbiddenError(AlikassaError):
@@ -29,9 +37,9 @@ class ForbiddenError(AlikassaError):
 class FormError(AlikassaError):
     """A form that did not come from a page of ours in this browser, or from one that is too old."""
 
-    def __init__(self, *, has_cookie: bool) -> None:
+    def __init__(self, told: tuple[str, str]) -> None:
         super().__init__("The form is not from this session.")
-        self.has_cookie = has_cookie
+        self.told = told
 
 
 class UnfinishedError(AlikassaError):
@@ -53,6 +61,7 @@ _TEXTS = {
     ),
     405: (mark("There is nothing here."), mark("Start from the accounts.")),
     408: (mark("The form did not arrive whole."), mark("Nothing was changed. Send it again.")),
+    411: (mark("How long it is was not said."), mark("Send it from its page, with a browser.")),
     413: (mark("This is too large."), mark("Send at most one megabyte.")),
     500: (
         mark("Something went wrong here."),
@@ -67,13 +76,18 @@ _TOO_MUCH = (
     mark("Too much is asked for at this moment."),
     mark("Nothing is wrong with what you did. Try again in a moment."),
 )
-_STALE_FORM = (
+#: What a FormError tells: the form's own fault, or that of the cookie that goes with it.
+STALE_FORM = (
     mark("This form is too old, or from another session."),
     mark("Nothing was changed. Open the page again and send the form from there."),
 )
-_NO_COOKIE = (
+NO_COOKIE = (
     mark("Your browser did not keep our cookie, so nobody can be logged in."),
     mark("Allow cookies for this site, and open it over https:// (or on the machine itself, as http://localhost)."),
+)
+UNREADABLE_COOKIE = (
+    mark("A cookie that your browser sent cannot be read, and ours is beside it."),
+    mark("Another site on this domain has set it, with letters that are not Latin. Delete the cookies of this domain."),
 )
 
 
@@ -88,6 +102,8 @@ def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
     chosen = request.cookies.get("alikassa-language", "")
     language = chosen if chosen in LANGUAGES else choose_language(request.headers.get("accept-language", ""))
     headers = {"retry-after": "1"} if status == 503 else {}
+    if isinstance(error, RequestError):
+        headers |= error.headers
     if isinstance(error, HTTPException) and status == 405:
         # The methods that there are.
         headers |= {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
@@ -99,13 +115,15 @@ def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
 
 def _told(error: Exception) -> tuple[int, tuple[str, str]]:
     if isinstance(error, FormError):
-        return 403, _STALE_FORM if error.has_cookie else _NO_COOKIE
+        return 403, error.told
     if isinstance(error, OverloadedError):
         return 503, _TOO_MUCH
     if isinstance(error, ForbiddenError):
         status = 403
-    elif isinstance(error, UnfinishedError) or (isinstance(error, RequestError) and error.status == 408):
+    elif isinstance(error, UnfinishedError):
         status = 408
+    elif isinstance(error, RequestError) and error.status in _TEXTS:
+        status = error.status
     elif isinstance(error, NotFoundError):
         status = 404
     elif isinstance(error, InvalidInputError):

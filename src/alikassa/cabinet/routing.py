@@ -12,10 +12,11 @@ from litestar.enums import RequestEncodingType
 from litestar.response import Response  # noqa: TC002 - the framework reads the handlers' annotations
 
 from alikassa.cabinet.office import office_of
-from alikassa.cabinet.refusals import ForbiddenError, FormError
+from alikassa.cabinet.refusals import NO_COOKIE, STALE_FORM, UNREADABLE_COOKIE, ForbiddenError, FormError
 from alikassa.cabinet.users import Role
 from alikassa.cabinet.visits import COOKIE, Visit
 from alikassa.errors import InvalidInputError
+from alikassa.server.limits.addresses import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -83,7 +84,7 @@ def form(
             values = await _values_of(request)
             given = values.get("csrf", "")
             if not isinstance(given, str) or not visit.is_form_ours(given):
-                raise FormError(has_cookie=visit.has_token())
+                raise FormError(_told_of_form(request, visit))
             if roles is not None and visit.user.role not in roles:
                 raise ForbiddenError
             return await work(visit, values)
@@ -91,6 +92,13 @@ def form(
         return post(path, name=f"form {path}", status_code=200, opt={"roles": roles, "public": roles is None})(handler)
 
     return decorate
+
+
+def _told_of_form(request: HTTP, visit: Visit) -> tuple[str, str]:
+    if visit.has_token():
+        return STALE_FORM
+    cookies = request.headers.get("cookie", "").encode("latin-1", "replace")
+    return UNREADABLE_COOKIE if cookies == UNREADABLE else NO_COOKIE
 
 
 async def _values_of(request: HTTP) -> FormMultiDict:

@@ -7,6 +7,7 @@ ASCII, and that a chunked body broke off.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined] # re-exported there for applications
@@ -50,8 +51,9 @@ def scope_of(scope: Any) -> HTTPScope:
 
 
 def _headers(scope: Any) -> list[tuple[bytes, bytes]]:
-    """One that was sent must not pass for one that was not: instead of a value that RSGI leaves out, which is not plain
-    ASCII, there is one that is not plain ASCII either."""
+    """One that was sent must not pass for one that was not: instead of values that RSGI leaves out, which are not plain
+    ASCII, there is one that is not plain ASCII either. Only where none of that name can be read: RSGI does not tell how
+    many there were."""
     headers = scope.headers
     found = [(name.encode(), value.encode()) for name, value in headers.items()]
     there = {name for name, _ in found}
@@ -71,14 +73,16 @@ class Conversation:
 
     def __init__(self, protocol: Any, headers: Any) -> None:
         self._protocol = protocol
-        length = headers.get("content-length")
+        # Chunks come before a length, which then says nothing: https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+        self._chunked = "transfer-encoding" in headers
+        length = None if self._chunked else headers.get("content-length")
         self._length = None if length is None else int(length)
-        self._chunked = length is None and "transfer-encoding" in headers
         self._json = headers.get("content-type", "").lower().startswith(_JSON)
         self._pieces: AsyncIterator[bytes] | None = None
         self._received = 0
         self._whole = False
         self._answered = asyncio.Event()
+        self._begun = False
         self._status = 500
         self._headers: list[tuple[str, str]] = []
         self._stream: Any = None
@@ -86,7 +90,8 @@ class Conversation:
     async def receive(self) -> ReceiveMessage:
         """ASGI's. RequestError (411) for a chunked body that could have broken off without anybody's seeing it."""
         try:
-            if self._whole:
+            # Whoever answers has no more use for the body.
+            if self._whole or self._begun:
                 await self._end()
             elif self._chunked or (self._length or 0) > _AT_ONCE:
                 return await self._next()
@@ -127,8 +132,9 @@ class Conversation:
             answered.cancel()
 
     async def send(self, message: Message) -> None:
-        """ASGI's. OSError when whoever asked is gone in the midst of an answer."""
+        """ASGI's. When whoever asked is gone nothing happens: `receive` tells of it."""
         if message["type"] == "http.response.start":
+            self._begun = True
             self._status = message["status"]
             self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
         elif message["type"] == "http.response.body":
@@ -141,11 +147,11 @@ class Conversation:
             if self._stream is None:
                 self._stream = self._protocol.response_stream(self._status, self._headers)
             if body:
-                try:
+                with suppress(ProtocolClosed):
                     await self._stream.send_bytes(body)
-                except ProtocolClosed:
-                    raise OSError("The connection is closed.") from None
         if not more:
+            # The web server ends the answer when nobody has its stream any more.
+            self._stream = None
             self._answered.set()
 
 

@@ -35,7 +35,9 @@ _MEANINGS = {
     401: "No token, or one that is unknown or revoked.",
     403: "The token is for reading.",
     404: "There is no such thing.",
+    408: "The body did not arrive in time.",
     409: "Against what is there: a reference, key or state that is taken.",
+    411: "The length of the body is not stated, and it is no JSON in chunks.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "Refused by the books.",
@@ -92,7 +94,7 @@ def _operation(
 ) -> dict[str, Any]:
     refusals = {*_ALWAYS, *contract.refusals}
     if contract.body is not None:
-        refusals |= {403, 409, 413, 415}
+        refusals |= {403, 408, 409, 411, 413, 415}
     responses: dict[str, Any] = {
         str(status): _response(status, by_shape[id(shape)]) for status, shape in contract.gives.items()
     }

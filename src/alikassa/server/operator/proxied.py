@@ -14,7 +14,8 @@ __all__ = ["Proxied"]
 
 class Proxied:
     """Around an application. Of a request from one of `proxies` it takes the visitor's address from X-Forwarded-For,
-    and the scheme from X-Forwarded-Proto; what cannot be read is passed over."""
+    and the scheme from X-Forwarded-Proto; what is neither is passed over, and an address that cannot be read at all is
+    that of all such visitors."""
 
     def __init__(self, app: ASGIApp, proxies: str) -> None:
         self._app = app
