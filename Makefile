@@ -33,7 +33,8 @@ WHOLE := $(addprefix tests/,test_readme.py test_docs.py test_docs_books.py test_
 	test_cabinet_attacks.py test_cabinet_walk.py test_observed.py \
 	test_degraded.py test_open_loop.py test_operator_bounds.py test_statistics.py test_waiting.py \
 	test_http2_and_http1.py test_distribution.py test_distribution_questions.py test_distribution_rights.py \
-	test_garbage.py test_watch.py test_monitor_web.py test_operator_process.py test_operator_asgi.py test_limits_server.py test_replica_parts.py \
+	test_garbage.py test_watch.py test_monitor_web.py test_operator_process.py test_operator_asgi.py \
+	test_connections_bounded.py test_limits_server.py test_replica_parts.py \
 	test_traces_server.py test_slow_queries.py test_fuzz_finds.py test_two_processes.py test_sandbox_command.py)
 
 test: setup
@@ -48,7 +49,8 @@ test-browser: setup
 	@$(BIN)/pytest -n 2 tests/browser
 
 # Hundreds of kills, standbys that take over, twenty times as many random commands; a hundred thousand bad requests,
-# crowds of slow ones, thousands by the operator's document, and what the clock tells a stranger.
+# crowds of slow ones, three times as many as can be answered, every fault of the database on both engines, thousands by
+# the operator's document, and what the clock tells a stranger.
 test-long: setup
 	@ALIKASSA_LONG=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_postgresql.py tests/test_standby.py tests/test_books_stateful.py tests/test_operator_document.py tests/long
 

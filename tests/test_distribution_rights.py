@@ -40,6 +40,7 @@ from alikassa.server.verification import Verified
 from crash_checks import open_accounts
 from crash_writer import LONG_AGO
 from recorded import asked, write
+from stamped import check
 
 pytestmark = pytest.mark.anyio
 
@@ -115,7 +116,7 @@ async def _claim_and_forget(database: Database, certificate: str) -> None:
     for number in range(2):
         account = str(uuid.uuid4())
         stamp = {"account": account, "timestamp": int(now.timestamp()), "nonce": f"{number:022}"}
-        assert await freshness.check(stamp, account, certificate, required=True) is None
+        assert await check(freshness, stamp, account, certificate, required=True) is None
         now += KEPT + timedelta(seconds=1)
     await freshness.close()
     async with database.read() as connection:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -32,12 +33,14 @@ from alikassa.server import freshness
 from alikassa.server.answers import Answer
 from alikassa.server.balance import BalanceEndpoint, Errors
 from alikassa.server.freshness import Freshness
+from alikassa.server.limits.limiter import Limiter
 from alikassa.server.log import RequestLog
 from alikassa.server.requests.kept import Outcome
 from alikassa.server.requests.recorder import Recorder
 from alikassa.server.requests.remedies import STALE, remedies
 from alikassa.server.verification import Verifier
 from conftest import PAGE_ACCOUNT, PAGE_ANSWER, Shop
+from stamped import check
 from test_endpoint import Sent
 
 pytestmark = pytest.mark.anyio
@@ -74,24 +77,30 @@ NOT_WHOLE: list[tuple[dict[str, Any], set[str]]] = [
 class Worker:
     """What answers in one process: an endpoint with what it remembers, over a database that others share."""
 
-    def __init__(self, database: Database, payout: Path) -> None:
+    def __init__(self, database: Database, payout: Path, limiter: Limiter | None = None) -> None:
         self.time = NOW
         self.recorder = Recorder()
         self.log, self.reader = RequestLog(), reader_for(database)
         self.freshness = Freshness(database, lambda: self.time)
         self.endpoint = BalanceEndpoint(
-            *(database, self.reader, Verifier(), self.log, Errors.UNIFORM, self.recorder, self.freshness)
+            *(database, self.reader, Verifier(), self.log, Errors.UNIFORM, self.recorder, self.freshness, limiter)
         )
         self._key = key_of(payout)
 
-    async def ask(self, body: bytes, account: str = PAGE_ACCOUNT, key: RSAPrivateKey | None = None) -> Answer:
+    async def ask(
+        self,
+        body: bytes,
+        account: str = PAGE_ACCOUNT,
+        key: RSAPrivateKey | None = None,
+        address: str = "198.51.100.1",
+    ) -> Answer:
         signature = (key or self._key).sign(body, PKCS1v15(), SHA256())
         headers = {
             "Content-Type": "application/json",
             "Account": account,
             "Sign": base64.b64encode(signature).decode("ascii"),
         }
-        asked = self.endpoint.begin(Sent(headers))
+        asked = self.endpoint.begin(Sent(headers), SimpleNamespace(client=f"{address}:4711"))
         assert asked.reading is not None
         await asyncio.wait([asked.reading])
         return self.endpoint.at_once(asked, body) or await self.endpoint.answer(asked, body)
@@ -266,6 +275,30 @@ async def test_a_database_that_hangs_is_not_waited_for(
         begun = time.monotonic()
         assert (await worker.ask(stamped())).status == 503
         assert time.monotonic() - begun < 2
+
+
+async def test_past_the_bound_a_nonce_does_not_wait(shop_here: Shop, worker: Worker, database: Database) -> None:
+    """While the table or the file is held, so many wait; the next is told 503 at once, and none of the others is."""
+    certificate = shop_here.payout_certificate
+
+    async def claim(number: int) -> freshness.Refusal | None:
+        body = json.loads(stamped(nonce=f"{number:022}"))
+        return await check(worker.freshness, body, PAGE_ACCOUNT, certificate, required=True)
+
+    async with database.write() as connection:
+        if database.is_postgresql:
+            await connection.execute(sa.text("LOCK TABLE nonces IN ACCESS EXCLUSIVE MODE"))
+        first = [asyncio.create_task(claim(0))]
+        await asyncio.sleep(0.05)  # it is being written, and waits for nobody but the database
+        first += [asyncio.create_task(claim(number)) for number in range(1, 2001)]
+        await asyncio.sleep(0.05)
+        begun = time.monotonic()
+        answer = await worker.ask(stamped())
+        assert (answer.status, dict(answer.headers)["retry-after"]) == (503, "1")
+        assert time.monotonic() - begun < 0.5
+        assert not any(one.done() for one in first)
+    assert await asyncio.gather(*first) == [None] * 2001
+    assert (await worker.ask(stamped())).status == 200
 
 
 async def test_old_nonces_go(worker: Worker, database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from alikassa.cli.serve import serve
 from alikassa.errors import ConfigurationError
 from alikassa.server.limits.addresses import Addresses, charged_name, client_address, parse_networks
 from alikassa.server.limits.limiter import Limiter, counting
@@ -100,9 +102,8 @@ def test_many_addresses_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> 
 class _Sent:
     """A request from an address."""
 
-    account = "account"
-
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, account: str = "account") -> None:
+        self.account = account
         self.scope = SimpleNamespace(client=f"{address}:4711")
         self.headers = self
 
@@ -113,10 +114,14 @@ class _Sent:
         return []
 
 
+def _limiter(*, address: str = "off", failed: str = "off", certificate: str = "off", account: str = "off") -> Limiter:
+    rules = Rules.of(address=address, failed=failed, certificate=certificate, account=account)
+    return Limiter(rules, counting("memory", print), Addresses(()))
+
+
 def test_a_stranger_uses_up_his_own_share_only() -> None:
     """Failed signatures are charged to the address; the account that they name is not."""
-    rules = Rules.of(address="1000/minute", failed="5/minute", certificate="off", account="10/minute")
-    limiter = Limiter(rules, counting("memory", print), Addresses(()))
+    limiter = _limiter(address="1000/minute", failed="5/minute", account="10/minute")
     stranger, merchant = _Sent("203.0.113.7"), _Sent("198.51.100.1")
     for _ in range(50):
         assert limiter.enter(stranger) == 0
@@ -124,6 +129,43 @@ def test_a_stranger_uses_up_his_own_share_only() -> None:
     assert limiter.verify(stranger) > 0
     assert limiter.verify(merchant) == limiter.enter(merchant) == 0
     assert limiter.signed(merchant, "certificate") == 0
+
+
+def test_a_certificate_is_charged_for_what_it_signed() -> None:
+    """So much and no more, whatever the account and the address; another certificate has a share of its own."""
+    limiter = _limiter(certificate="3/hour")
+    assert limiter.charges_signers
+    senders = [_Sent(f"198.51.100.{n}", account=f"account {n % 2}") for n in range(10)]
+    waits = [limiter.signed(sender, "first") for sender in senders]
+    assert [wait == 0 for wait in waits] == [True] * 3 + [False] * 7
+    assert all(0 < wait <= 3600 for wait in waits[3:])
+    assert [limiter.signed(senders[0], "second") == 0 for _ in range(4)] == [True] * 3 + [False]
+
+
+def test_certificate_and_account_are_charged_together() -> None:
+    """Each for every request; what the certificate's limit refuses, the account does not pay for."""
+    limiter = _limiter(certificate="2/hour", account="3/hour")
+    merchant = _Sent("198.51.100.1")
+    assert [limiter.signed(merchant, "first") == 0 for _ in range(5)] == [True, True, False, False, False]
+    assert [limiter.signed(merchant, "second") == 0 for _ in range(2)] == [True, False], "three of the account's"
+    assert limiter.signed(_Sent("198.51.100.1", account="another"), "second") > 0
+    assert limiter.signed(_Sent("198.51.100.1", account="another"), "third") == 0
+
+
+def test_from_the_start_only_what_fails_is_bounded() -> None:
+    """With the limits that a server has from the start: of one address 600 failures, any number of others."""
+    given = inspect.signature(serve).parameters
+    kinds = ("address", "failed", "certificate", "account")
+    limiter = _limiter(**{kind: given[f"limit_{kind}"].default for kind in kinds})
+    stranger, merchant = _Sent("203.0.113.7"), _Sent("198.51.100.1")
+    looked_at = 0
+    for _ in range(2000):
+        assert not limiter.charges_addresses or limiter.enter(merchant) == 0
+        assert limiter.verify(merchant) == limiter.signed(merchant, "certificate") == 0
+        if limiter.verify(stranger) == 0:
+            looked_at += 1
+            limiter.failed(stranger)
+    assert 600 <= looked_at <= 602
 
 
 def test_a_store_that_is_away_ends_nothing() -> None:

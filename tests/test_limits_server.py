@@ -57,6 +57,23 @@ def test_an_unreadable_address_is_no_way_around(server: Server, archives: Callab
     assert guessed[8:] == [429] * 12
 
 
+def test_a_certificate_has_its_own_limit(tmp_path: Path, archives: Callable[[str], Path]) -> None:
+    """What it signed is charged to it, from whatever address, known or new, and nothing that it did not sign."""
+    options = ("--trusted-proxy", "127.0.0.1", "--limit-certificate", "10/hour")
+    with shop_server(tmp_path, archives, *options) as server:
+        archive = archives("payout")
+        assert {ask(server, archive, "203.0.113.7", Sign=WRONG)[0] for _ in range(20)} == {400}
+        addresses = [f"198.51.100.{n}" for n in range(20)]
+        assert [ask(server, archive, one)[0] for one in addresses] == [200] * 10 + [429] * 10
+        status, headers, _ = ask(server, archive, "")
+        assert status == 429
+        assert int(headers["retry-after"]) >= 1
+        body = b'{"signed": "now"}'
+        new = {name: str(value) for name, value in balance_headers(archive, body).items()}
+        assert server.request("POST", PATH, new, body)[0] == 429
+        assert ask(server, archive, "203.0.113.7", Sign=WRONG)[0] == 400, "who has no key is told nothing of it"
+
+
 def test_this_machine_is_never_charged(server: Server, archives: Callable[[str], Path]) -> None:
     """Without a forwarded address the proxy itself asks: a health check, say."""
     assert {

@@ -96,7 +96,7 @@ def serve(
         ),
     ] = "off",
     limit_failed: Annotated[
-        str, typer.Option("--limit-failed", help="Of these, requests whose signature is refused.")
+        str, typer.Option("--limit-failed", help="Of these, requests refused once their signature was looked at.")
     ] = "600/minute",
     limit_certificate: Annotated[
         str, typer.Option("--limit-certificate", help="Requests that one certificate signed.")

@@ -16,12 +16,12 @@ import msgspec
 
 from alikassa.clock import now
 from alikassa.errors import DatabaseError, InvalidInputError
-from alikassa.protocol.freshness import has_stamp
+from alikassa.protocol.freshness import Stamp
 from alikassa.protocol.messages import JSON, encode_balance
 from alikassa.protocol.signatures import decode_sign
 from alikassa.server.answers import Answer, invalid, problem
 from alikassa.server.correlation import Correlation
-from alikassa.server.freshness import Freshness
+from alikassa.server.freshness import Freshness, Refusal, Stale
 from alikassa.server.refusals import UNIFORM, Cause, Reason, find_cause
 from alikassa.server.requests.kept import CUT_OFF, TOO_LARGE, TOO_LATE, Outcome
 from alikassa.server.requests.recorder import Recorder
@@ -135,7 +135,7 @@ class BalanceEndpoint:
         self._times = self._answered.buckets
         self._freshness = freshness or Freshness(database)
         self._limiter = limiter
-        self._charges_signers = limiter is not None and limiter.charges_signers
+        self._signed = limiter.signed if limiter is not None and limiter.charges_signers else None
 
     def begin(self, headers: Headers, scope: object = None) -> Asked:
         """Take the headers, and read the account they name. What is read then lies within the request's time."""
@@ -154,7 +154,7 @@ class BalanceEndpoint:
         took = time.monotonic() - asked.begun
         if known is None or reading is None or took >= self._fresh_seconds or asked.types != [JSON]:
             return None
-        if self._charges_signers or reading.exception():
+        if self._signed is not None or reading.exception():
             return None
         standing = reading.result()
         if standing is None or standing.requires_fresh or not known.holds(standing.certificates):
@@ -170,9 +170,8 @@ class BalanceEndpoint:
         return _balance(standing)
 
     async def answer(self, asked: Asked, body: bytes) -> Answer:
-        sign = asked.sign
         about = asked.correlation
-        known = self._verifier.look_up(sign, body)
+        known = self._verifier.look_up(asked.sign, body)
         if known is None or not asked.account or asked.types != [JSON]:
             errors = _malformed(asked.accounts, asked.signs, asked.types)
             if errors:
@@ -187,6 +186,8 @@ class BalanceEndpoint:
                 if isinstance(found, Answer):
                     return found
                 known = found
+            elif self._signed is not None and (wait := self._signed(asked, known.certificate)):
+                return self.limited(asked, wait)
         except DatabaseError as error:
             self._log.database_failed(error, about)
             self._recorder.ended(asked, Outcome.UNAVAILABLE, 503)
@@ -197,38 +198,47 @@ class BalanceEndpoint:
                 headers=[("retry-after", "1")],
             )
         assert standing is not None  # noqa: S101 - who is verified has a certificate, hence an account
-        if self._limiter is not None and (wait := self._limiter.signed(asked, known.certificate)):
-            return self.limited(asked, wait)
         self._recorder.ok(asked, known)
         return _balance(standing)
 
     async def _verify(self, asked: Asked, body: bytes, standing: Standing | None) -> Verified | Answer:
-        """Who signed, when that is not known or not enough; or the refusal."""
+        """Who signed, when that is not known or not enough; or the refusal. Whoever signed has been charged then."""
         if self._limiter is not None and (wait := self._limiter.verify(asked)):
             asked.drop()
             return self.limited(asked, wait)
         signature = decode_sign(asked.sign)
         verified = self._check(asked, standing.certificates if standing else (), signature, body)
         if verified is None or standing is None:
-            if self._limiter is not None:
-                self._limiter.failed(asked)
+            self._charge_failed(asked)
             return await self._refuse(asked, signature, body, stranger=standing is None)
         value, wrong = _json(body)
         if wrong:
+            self._charge_failed(asked)
             self._log.malformed({"body": [wrong]}, asked.correlation)
             self._recorder.malformed(asked, ("body",), verified)
             return invalid({"body": [wrong]})
-        stale = await self._freshness.check(
-            value, asked.account, verified.certificate, required=standing.requires_fresh
-        )
+        stamp = self._freshness.read(value, asked.account, required=standing.requires_fresh)
+        # After a stamp's time, so that nobody uses up a merchant's share with what was sent long ago; before its nonce,
+        # which is a commit, so that nobody makes more of them than that share.
+        signed = None if isinstance(stamp, Refusal) else self._signed
+        if signed is not None and (wait := signed(asked, verified.certificate)):
+            return self.limited(asked, wait)
+        stale = await self._freshness.claim(stamp, verified.certificate) if isinstance(stamp, Stamp) else stamp
         if stale is not None:
+            # A certificate that has used up its nonces does not fail: it is told to wait already.
+            if stale.reason is not Stale.TOO_MANY_NONCES:
+                self._charge_failed(asked)
             self._log.stale(asked.account, stale.reason, asked.correlation)
             self._recorder.stale(asked, stale, verified)
             return stale.answer
         # What is good once is not known the second time.
-        if not has_stamp(value):
+        if stamp is None:
             self._verifier.remember(verified, asked.sign, body)
         return verified
+
+    def _charge_failed(self, asked: Asked) -> None:
+        if self._limiter is not None:
+            self._limiter.failed(asked)
 
     def _check(
         self, _asked: Asked, certificates: Sequence[ActiveCertificate], signature: bytes, body: bytes

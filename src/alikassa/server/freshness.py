@@ -78,11 +78,9 @@ class Freshness:
         self._database = database
         self._nonces = [_Nonces(database, now)]
 
-    async def check(self, body: object, account: str, certificate: str, *, required: bool) -> Refusal | None:
-        """What is wrong with a decoded body that this certificate signed for this account. None: it may be answered.
-
-        DatabaseError when its nonce cannot be kept: then it must not be answered.
-        """
+    def read(self, body: object, account: str, *, required: bool) -> Stamp | Refusal | None:
+        """The stamp of a decoded body that was signed for this account, which `claim` has to be asked about; or what is
+        wrong with it. None when there is none, and need not be."""
         stamp, errors = read_stamp(body)
         if errors:
             return _refusal(Stale.WRONG_STAMP, errors)
@@ -93,9 +91,13 @@ class Freshness:
         off = stamp.timestamp - self._now().timestamp()
         if abs(off) > TOLERANCE_SECONDS:
             return _refusal(Stale.WRONG_TIME, {"timestamp": [_wrong_time(off)]})
-        return await self._claim(stamp, certificate)
+        return stamp
 
-    async def _claim(self, stamp: Stamp, certificate: str) -> Refusal | None:
+    async def claim(self, stamp: Stamp, certificate: str) -> Refusal | None:
+        """Keep the nonce that this certificate signed, or say why not. None: it is the first time.
+
+        DatabaseError when it cannot be kept: then the request must not be answered.
+        """
         at = datetime.fromtimestamp(stamp.timestamp, UTC)
         if self._nonces[0].by_lane and len(self._nonces) == 1:
             # One transaction after another would have all nodes wait for each.

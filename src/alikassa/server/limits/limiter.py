@@ -65,12 +65,14 @@ class Limiter:
         return self._failed.refused_for(name) if name else 0
 
     def failed(self, asking: Asking) -> None:
-        """Charge the address for a signature that was refused: that is dear to us, and nobody needs many."""
+        """Charge the address for a request that was refused once its signature had been looked at: that is dear to us,
+        and nobody needs many. Also when the signature was right: whoever sends somebody's request again has nothing
+        else of their own to be charged."""
         if self._failed is not None and (name := self._name(asking)):
             self._failed.take(name)
 
     def signed(self, asking: Asking, certificate: str) -> float:
-        """Charge the certificate that signed, and the account."""
+        """Charge the certificate that signed, and the account: once a request that is not refused for its body."""
         wait = 0.0 if self._certificate is None else self._certificate.take(certificate)
         if not wait and self._account is not None:
             wait = self._account.take(asking.account)

@@ -16,8 +16,8 @@ _FORM = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour)", re.ASCII)
 
 @dataclass(frozen=True)
 class Rules:
-    """None: without a limit. What is charged: every request of an address, those of an address whose signature was
-    refused, those that a certificate signed, those about an account."""
+    """None: without a limit. What is charged: every request of an address, those of an address that were refused once
+    their signature had been looked at, those that a certificate signed, those about an account."""
 
     address: RateLimitItem | None = None
     failed: RateLimitItem | None = None
