@@ -7,22 +7,24 @@ one node as they would on many, and the server's own log tells what they asked o
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 import citus_rules
 from alikassa.errors import ConfigurationError, InsufficientFundsError
+from alikassa.ledger.attempts import Answer
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Command, Payment, PayoutCreate, PayoutPaid, Refund
 from alikassa.ledger.database import Database
 from alikassa.ledger.distribution.distributing import distribute
-from alikassa.ledger.ids import lane_of
+from alikassa.ledger.ids import LANES, lane_of
 from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.nonces import KEPT
 from alikassa.ledger.reader import Standing, reader_for
@@ -31,10 +33,30 @@ from alikassa.ledger.schema import GROWING, metadata
 from alikassa.ledger.verify import verify
 from alikassa.money import from_units
 from alikassa.protocol.certificates import PublicKey, load_public_key
+from alikassa.protocol.signatures import Digest
 from alikassa.server.freshness import Freshness, Refusal, Stale
+from alikassa.server.operator.once import Once
+from alikassa.server.refusals import find_cause
+from alikassa.server.requests import rows as rows_module
+from alikassa.server.requests import writer as writer_module
+from alikassa.server.requests.kept import NOBODY
+from alikassa.server.requests.recorder import Recorder
+from alikassa.server.verification import Verified
 from crash_checks import open_accounts
 from crash_writer import LONG_AGO
-from spread_books import ask, log_of, statements_in
+from recorded import all_rows, asked, refuse, total, write
+from spread_books import (
+    ask,
+    lanes_of_each,
+    log_of,
+    not_of_one_lane,
+    of_one_statement,
+    of_one_transaction,
+    statements_in,
+    transaction_of,
+    written_since,
+)
+from stamped import check
 
 pytestmark = pytest.mark.anyio
 
@@ -124,51 +146,205 @@ async def test_it_is_done_whole_or_not_at_all(books_url: str) -> None:
             await distribute(database)
 
 
-async def _work(url: str) -> None:
-    """Bookings of many kinds on all accounts, due releases among them, and balances read all at once."""
-    async with await Database.open(url) as database:
-        accounts = [one.id for one in await Registry(database).accounts()]
-        books = Books(database)
-        await books.book(Payment(accounts[0], 10**10, "first"))
-        log = await log_of(url)
-        begun = log.stat().st_size
-        async with await Database.open(url) as logged:
-            books = Books(logged)
-            # It is by its first connection that it knows.
-            await books.book(Payment(accounts[0], 10**10, "second"))
-            await _book_all(books, [Payment(one, 10**10, "old", effective_at=LONG_AGO) for one in accounts])
-            await _book_all(books, [Refund(one, "old", 10**8, "back") for one in accounts])
-            await _book_all(books, [PayoutCreate(one, 10**8, "out") for one in accounts])
-            await _book_all(books, [PayoutPaid(one, "out") for one in accounts])
-            with pytest.raises(InsufficientFundsError):
-                await books.book(PayoutCreate(accounts[1], 10**15, "much"))
-            await books.sweep()
-        _check_statements(statements_in(log.read_text()[begun:]), 21)
+# The sweeper's search for what is due, which asks all shards.
+_SEARCH = "SELECT accounts.id FROM accounts WHERE accounts.next_due_at"
 
 
 async def _book_all(books: Books, commands: list[Command]) -> None:
     await asyncio.gather(*map(books.book, commands))
 
 
-def _check_statements(statements: list[str], least: int) -> None:
-    growing = "|".join(table.name for table in GROWING)
-    asked = [one for one in statements if re.search(rf"\b(?:FROM|JOIN|UPDATE|INTO) (?:public\.)?(?:{growing})\b", one)]
-    assert len(asked) >= least
-    for one in asked:
-        if one.startswith(("SELECT accounts.id FROM accounts WHERE accounts.next_due_at", "DELETE FROM attempts")):
-            continue  # the sweeper's, once a minute, on all shards
-        assert re.search(r"\blane = \$\d+", one) or _are_rows_of_one_lane(one), one
+async def test_each_statement_of_the_writer_is_of_one_lane(spread_url: str) -> None:
+    """Commands of many kinds on all accounts, by themselves and together, and releases of what is due: each statement
+    names the lane of each table in it by equality, and rows that are copied in are of one lane."""
+    async with await Database.open(spread_url) as database:
+        accounts = [one.id for one in await Registry(database).accounts()]
+        books = Books(database)
+        await books.book(Payment(accounts[0], 10**10, "first"))
+    log = await log_of(spread_url)
+    begun, since = log.stat().st_size, await transaction_of(spread_url)
+    async with await Database.open(spread_url) as logged:
+        books = Books(logged)
+        # It is by its first connection that it knows.
+        await books.book(Payment(accounts[0], 10**10, "second"))
+        await _book_all(books, [Payment(one, 10**10, "old", effective_at=LONG_AGO) for one in accounts])
+        await _book_all(books, [Refund(one, "old", 10**8, "back") for one in accounts])
+        await _book_all(books, [PayoutCreate(one, 10**8, "out") for one in accounts])
+        await _book_all(books, [PayoutPaid(one, "out") for one in accounts])
+        await books.book_together([Payment(one, 10**10, "together") for one in accounts])
+        with pytest.raises(InsufficientFundsError):
+            await books.book(PayoutCreate(accounts[1], 10**15, "much"))
+        await books.sweep()
+    asked_all = not_of_one_lane(log.read_text()[begun:], 21)
+    assert [one for one in asked_all if not one.startswith(_SEARCH)] == []
+    written = await written_since(spread_url, since)
+    assert len({one.lane for one in written}) > 1
+    assert max(map(len, lanes_of_each(written, of_one_statement))) == 1
 
 
-def _are_rows_of_one_lane(statement: str) -> bool:
-    """Rows that are inserted, each of which begins with the same lane."""
-    inserted = re.fullmatch(r"INSERT INTO \w+ \(lane, [\w, ]+\) VALUES (\(.*\)) ON CONFLICT .*", statement)
-    return inserted is not None and all(row.startswith("$1, ") for row in re.findall(r"\(([^)]*)\)", inserted[1]))
+async def test_what_is_booked_under_a_key_joins_its_accounts_lane_and_its_keys(spread_url: str) -> None:
+    """An answer lies in the lane of its key: looked for, kept, and put in the place of an old one by statements of one
+    lane each. All else that its transaction writes is of the account's lane."""
+    made: list[Answer] = []
+
+    def render(_outcome: object) -> Answer:
+        made.append(Answer(201, str(len(made)).encode()))
+        return made[-1]
+
+    async with await Database.open(spread_url) as database:
+        accounts, books, token = await Registry(database).accounts(), Books(database), uuid.uuid4()
+        await books.book(Payment(accounts[0].id, 10**10, "known by then"))
+        keyed = [
+            (Payment(one.id, 10**10, f"keyed-{n}"), Once.of(token, f"{one.id} {n}", "POST", "/", b"").attempt(render))
+            for one in accounts
+            for n in range(3)
+        ]
+
+        async def attempts() -> list[Answer]:
+            return list(await asyncio.gather(*(books.attempt(*one) for one in keyed)))
+
+        log = await log_of(spread_url)
+        begun, since = log.stat().st_size, await transaction_of(spread_url)
+        # Logged is what new connections do: of other books, that know by their first one.
+        async with await Database.open(spread_url) as logged:
+            books = Books(logged)
+            await books.book(Payment(accounts[0].id, 10**10, "and then"))
+            first = await attempts()
+            assert await attempts() == first
+            assert not_of_one_lane(log.read_text()[begun:], 40) == []
+            written = await written_since(spread_url, since)
+            await ask(spread_url, "UPDATE attempts SET made_at = made_at - interval '25 hours'")
+            begun, since = log.stat().st_size, await transaction_of(spread_url)
+            assert len({one.body for one in first + await attempts()}) == 2 * len(keyed)
+            assert not_of_one_lane(log.read_text()[begun:], 40) == []
+            written += await written_since(spread_url, since)
+    assert len([one for one in written if one.table == "attempts"]) == 2 * len(keyed)
+    assert len({attempt.lane for _, attempt in keyed}) > 1
+    assert max(map(len, lanes_of_each(written, of_one_statement))) == 1
+    booked = [one for one in written if one.table != "attempts"]
+    assert max(map(len, lanes_of_each(booked, of_one_transaction))) == 1
 
 
-async def test_each_statement_of_the_writer_names_its_lane(spread_url: str) -> None:
-    """What the server is asked when all kinds of commands are booked names one lane by equality, and so one shard."""
-    await _work(spread_url)
+async def test_old_answers_are_forgotten_lane_by_lane(spread_url: str) -> None:
+    """The first sweep looks through all lanes, later ones through one each, in turn: no statement asks all shards, and
+    each lane comes by."""
+    keep = (
+        "INSERT INTO attempts SELECT lane, gen_random_uuid(), 'key', '', 200, '', now() - interval '25 hours'"
+        f" FROM generate_series(0, {LANES - 1}) AS lane"
+    )
+    left = "SELECT lane FROM attempts ORDER BY lane"
+    log = await log_of(spread_url)
+    begun = log.stat().st_size
+    async with await Database.open(spread_url) as database:
+        books = Books(database)
+        await ask(spread_url, keep)
+        await books.sweep()
+        assert await ask(spread_url, left) == []
+        await ask(spread_url, keep)
+        for lane in range(LANES):
+            assert [row["lane"] for row in await ask(spread_url, left)] == list(range(lane, LANES))
+            await books.sweep()
+        assert await ask(spread_url, left) == []
+    deletes = [one for one in statements_in(log.read_text()[begun:]) if one.startswith("DELETE")]
+    assert len(deletes) == 2 * LANES
+    assert [one for one in deletes if "attempts.lane = $" not in one] == []
+
+
+def _record(recorder: Recorder, accounts: list[uuid.UUID], certificate: uuid.UUID) -> None:
+    """Each account four times well signed and once not; thirty that there are not, and one that is no account."""
+    for one in accounts:
+        for _ in range(4):
+            recorder.ok(asked(one), Verified(str(certificate), Digest.SHA256))
+        refuse(recorder, asked(one))
+    for _ in range(30):
+        recorder.malformed(asked(uuid.uuid4()), ["sign"])
+    recorder.malformed(asked("nonsense"), ["account"])
+
+
+async def test_the_log_of_requests_is_written_lane_by_lane(spread_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its first rows on, old ones pruned: each statement and each transaction is of one lane, and nothing is
+    missing. So is the look for why a request was refused."""
+    monkeypatch.setattr(rows_module, "MOST_VERIFIED", 100)
+    monkeypatch.setattr(rows_module, "MOST_OTHERS", 1)
+    async with await Database.open(spread_url) as database:
+        registry = Registry(database)
+        accounts = [one.id for one in await registry.accounts()]
+        added = await registry.add_certificate((await registry.merchants())[0].id, Purpose.PAYOUT, new_key())
+    recorder = Recorder()
+    log = await log_of(spread_url)
+    begun, since = log.stat().st_size, await transaction_of(spread_url)
+    async with await Database.open(spread_url) as database:
+        writer = write(database, recorder)
+        for _ in range(2):
+            _record(recorder, accounts, added.id)
+            await writer.flush()
+        await find_cause(database, accounts[0], b"", b"{}")
+        assert not_of_one_lane(log.read_text()[begun:], 40) == []
+        rows = await all_rows(database)
+    written = await written_since(spread_url, since)
+    assert len(lanes_of_each(written, of_one_transaction)) > 10
+    assert max(map(len, lanes_of_each(written, of_one_transaction))) == 1
+    assert total(row for row in rows if row.account_id == NOBODY) == 62
+    assert {one: [row.verified for row in rows if row.account_id == one].count(True) for one in accounts} == (
+        dict.fromkeys(accounts, 8)
+    )
+    assert sum(not row.verified for row in rows if row.account_id != NOBODY) == len(accounts)
+    assert recorder.lost == 0
+
+
+async def test_a_lane_that_fails_costs_its_own_rows(spread_url: str) -> None:
+    """As when its node is away: all other lanes' rows are written, and it is told how many are missing. The next time
+    it comes last."""
+    async with await Database.open(spread_url) as database:
+        registry = Registry(database)
+        accounts = sorted((one.id for one in await registry.accounts()), key=lane_of)
+        added = await registry.add_certificate((await registry.merchants())[0].id, Purpose.PAYOUT, new_key())
+        failing = lane_of(accounts[0])
+        await ask(spread_url, f"ALTER TABLE requests ADD CONSTRAINT away CHECK (lane <> {failing})")
+        recorder = Recorder()
+        writer = write(database, recorder)
+
+        async def flush() -> list[int]:
+            """The lanes that were written, in their order."""
+            since = await transaction_of(spread_url)
+            for one in accounts:
+                recorder.ok(asked(one), Verified(str(added.id), Digest.SHA256))
+            await writer.flush()
+            return list(dict.fromkeys(one.lane for one in await written_since(spread_url, since)))
+
+        lanes = list(dict.fromkeys(map(lane_of, accounts)))
+        with structlog.testing.capture_logs() as logs:
+            assert await flush() == lanes[1:]
+        assert [one["count"] for one in logs] == [sum(lane_of(one) == failing for one in accounts)]
+        await ask(spread_url, "ALTER TABLE requests DROP CONSTRAINT away")
+        assert await flush() == [*lanes[1:], failing]
+        assert await flush() == lanes
+
+
+async def test_writing_lane_by_lane_ends_in_time(spread_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that are too slow cost rows, and it is told how many. The next time it goes on where it ended."""
+    async with await Database.open(spread_url) as database:
+        accounts = sorted((one.id for one in await Registry(database).accounts()), key=lane_of)
+        lanes = list(dict.fromkeys(map(lane_of, accounts)))
+        recorder = Recorder()
+        writer = write(database, recorder)
+
+        async def flush() -> list[int]:
+            """The lanes that were written, in their order."""
+            since = await transaction_of(spread_url)
+            for one in accounts:
+                refuse(recorder, asked(one))
+            await writer.flush()
+            return list(dict.fromkeys(one.lane for one in await written_since(spread_url, since)))
+
+        # When it begins, and before each of two lanes.
+        passed = iter([0.0, 0.0, 0.0, writer_module._LANES_SECONDS + 1])
+        with monkeypatch.context() as slow, structlog.testing.capture_logs() as logs:
+            slow.setattr(writer_module, "time", SimpleNamespace(monotonic=lambda: next(passed, 99.0)))
+            assert await flush() == lanes[:1]
+        assert [one["count"] for one in logs] == [sum(lane_of(one) != lanes[0] for one in accounts)]
+        assert "too long" in logs[0]["problem"]
+        assert await flush() == [*lanes[1:], lanes[0]]
 
 
 async def test_fresh_requests_name_their_lane(spread_url: str) -> None:
@@ -182,20 +358,17 @@ async def test_fresh_requests_name_their_lane(spread_url: str) -> None:
 
         def requests(number: int, count: int = 12) -> list[Awaitable[Refusal | None]]:
             stamp = {"account": str(account), "timestamp": int(now.timestamp()), "nonce": f"{number:022}"}
-            return [freshness.check(stamp, str(account), one, required=True) for one in certificates[:count]]
+            return [check(freshness, stamp, str(account), one, required=True) for one in certificates[:count]]
 
         # By then it knows the database.
         await asyncio.gather(*requests(0, 1))
         begun = log.stat().st_size
         found = await asyncio.gather(*(one for number in (1, 2, 3, 2) for one in requests(number)))
         assert [one.reason if one else None for one in found] == [None] * 36 + [Stale.USED_NONCE] * 12
-        _check_statements(statements_in(log.read_text()[begun:]), 30)
+        assert not_of_one_lane(log.read_text()[begun:], 30) == []
         lanes = {lane_of(uuid.UUID(one)) for one in certificates}
-        (written,) = await ask(
-            spread_url,
-            "SELECT max(lanes) FROM (SELECT count(DISTINCT lane) AS lanes FROM nonces GROUP BY xmin::text) AS by",
-        )
-        assert (written["max"], len(lanes) > 1) == (1, True)
+        written = [one for one in await written_since(spread_url, 0) if one.table == "nonces"]
+        assert (max(map(len, lanes_of_each(written, of_one_transaction))), len(lanes) > 1) == (1, True)
         now += KEPT + timedelta(seconds=1)
         await asyncio.gather(*requests(4))
         assert [row["nonce"] for row in await ask(spread_url, "SELECT DISTINCT nonce FROM nonces")] == [f"{4:022}"]
@@ -208,20 +381,13 @@ async def test_a_transaction_stays_on_one_lane(spread_url: str) -> None:
         accounts = [one.id for one in await Registry(database).accounts()]
         books = Books(database)
         await books.book(Payment(accounts[0], 10**10, "known by now"))
+        since = await transaction_of(spread_url)
         await _book_all(books, [Payment(one, 10**10 + n, f"order-{n}") for one in accounts for n in range(2, 6)])
         assert not (await verify(database)).problems
     assert len({lane_of(one) for one in accounts}) > 1
-    union = " UNION ALL ".join(
-        f"SELECT e.xmin::text AS by, e.lane FROM {name} e"
-        for name in ("journal_entries", "postings", "lots", "accounts")
-    )
-    rows = await ask(
-        spread_url,
-        f"SELECT by, count(DISTINCT lane) AS lanes FROM ({union}) AS written WHERE by IN ("
-        "SELECT xmin::text FROM journal_entries WHERE reference LIKE 'order-_' AND reference <> 'order-1') GROUP BY by",
-    )
-    assert rows
-    assert {row["lanes"] for row in rows} == {1}
+    written = await written_since(spread_url, since)
+    assert {one.table for one in written} >= {"journal_entries", "postings", "accounts"}
+    assert max(map(len, lanes_of_each(written, of_one_transaction))) == 1
 
 
 async def _read(url: str, accounts: list[uuid.UUID]) -> list[Standing | None]:

@@ -38,12 +38,12 @@ from alikassa.ledger.questions.policies import find_policies
 from alikassa.ledger.questions.schedule import schedule
 from alikassa.ledger.questions.statement import statement, statement_pages
 from alikassa.ledger.registry import Registry
-from alikassa.ledger.schema import GROWING, accounts
+from alikassa.ledger.schema import accounts
 from alikassa.ledger.verify import read_heads, verify
 from alikassa.money import SCALE, to_units
 from alikassa.server.requests.asking import requests_of
 from questions_story import POLICY, MovingClock, day
-from spread_books import ask, log_of, statements_in
+from spread_books import ask, log_of, not_of_one_lane, statements_in
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,6 @@ _OF_ALL_ACCOUNTS = (
     rf"SELECT t\.lane, .* FROM \w+ t WHERE t\.lane (< 0|>= {LANES}) ORDER BY",
 )
 _FIRST = uuid.UUID("a0000000-0000-4000-8000-000000000005").int
-_GROWING = "|".join(table.name for table in GROWING)
 
 
 @dataclass(frozen=True)
@@ -159,17 +158,7 @@ async def of_all(database: Database, told: Told) -> list[Any]:
 
 
 def asked_all_shards(log: str) -> list[str]:
-    """Of what was asked of the growing tables, that which does not name a lane by equality for each of them.
-
-    In sub-queries too: where one only takes over the lane of a row around it, an engine cannot choose a node by it.
-    """
-    asked = [
-        (one, len(found))
-        for one in statements_in(log)
-        if (found := re.findall(rf"\b(?:FROM|JOIN|UPDATE) (?:ONLY )?(?:{_GROWING})\b", one))
-    ]
-    assert len(asked) > 10
-    return [one for one, tables in asked if len(re.findall(r"\blane = \$\d+", one)) < tables]
+    return not_of_one_lane(log, 10)
 
 
 async def test_questions_about_accounts_go_to_one_shard_each(told: Told) -> None:

@@ -100,7 +100,8 @@ async def keep_answers(
     await update_rows(connection, _ALL, 3, old)
 
 
-async def forget_answers(connection: AsyncConnection, now: datetime) -> int:
-    """Delete what is no longer given again; how many there were."""
+async def forget_answers(connection: AsyncConnection, now: datetime, lane: int | None = None) -> int:
+    """Delete what is no longer given again, of all lanes or of one; how many there were."""
     before = sa.bindparam("before", now - KEPT, type_=Moment)
-    return (await connection.execute(sa.delete(attempts).where(attempts.c.made_at <= before))).rowcount
+    old = sa.delete(attempts).where(attempts.c.made_at <= before)
+    return (await connection.execute(old if lane is None else old.where(attempts.c.lane == lane))).rowcount

@@ -22,7 +22,7 @@ from alikassa.ledger.queue import WriterQueue
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from alikassa.clock import Clock
     from alikassa.errors import DatabaseError
@@ -53,6 +53,8 @@ class Books:
         self._policies: Policies = {}
         self.counts = BookCounts()
         self._by_lane = False
+        # Of books that are spread: the lane whose old answers were forgotten last.
+        self._forgotten: int | None = None
         self._writers = [database.writer() for _ in range(_WRITERS if database.is_postgresql else 1)]
         self._queues = [WriterQueue(database, now, self._policies, one, self.counts) for one in self._writers]
 
@@ -108,9 +110,25 @@ class Books:
             for together in self._on_one_node(found):
                 await self._add([], accounts=together)
             swept += len(found)
-        async with self._database.write() as connection:
-            await forget_answers(connection, self._now() if self._now else clock.now())
+        for lane in self._lanes_to_forget():
+            async with self._database.write() as connection:
+                await forget_answers(connection, self._now() if self._now else clock.now(), lane)
         return swept
+
+    def _lanes_to_forget(self) -> Iterator[int | None]:
+        """The lanes that this sweep looks through for old answers, each on one node; None for all of them at once.
+
+        The first sweep takes all, and may be the only one. Later ones take one each, in turn: an answer is there for
+        `LANES` sweeps longer than it need be.
+        """
+        # The search for what is due has found it out.
+        if not self._database.is_spread:
+            yield None
+            return
+        for _ in range(LANES if self._forgotten is None else 1):
+            # Before it is tried: one that fails must not keep the others from their turn.
+            self._forgotten = 0 if self._forgotten is None else (self._forgotten + 1) % LANES
+            yield self._forgotten
 
     def _add(
         self, commands: Sequence[Command], *, attempt: Attempt | None = None, accounts: Sequence[uuid.UUID] = ()

@@ -119,7 +119,9 @@ async def insert_rows(connection: AsyncConnection, columns: Columns, rows: Seque
         return
     if connection.dialect.name == "postgresql":
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.copy_to_table(columns.table, source=BytesIO(columns.lines(rows)), columns=columns.names)
+        for _, one_lane, _ in _lanes(connection, columns, rows):
+            lines = BytesIO(columns.lines(one_lane))
+            await driver.copy_to_table(columns.table, source=lines, columns=columns.names)
         return
     names, marks = ", ".join(columns.names), ", ".join("?" * len(columns.names))
     statement = f"INSERT INTO {columns.table} ({names}) VALUES ({marks})"  # noqa: S608 - names from the schema
@@ -207,7 +209,7 @@ def _lanes(
     parts: dict[int, list[Sequence[Any]]] = {}
     for row in rows:
         parts.setdefault(row[0], []).append(row)
-    # The first column of every key is the lane.
+    # The first column of every key, and of every row, is the lane.
     condition = f"t.lane = ${len(columns.names) + 1} AND "
     return [(condition, parts[lane], (lane,)) for lane in sorted(parts)]
 

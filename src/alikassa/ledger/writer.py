@@ -41,20 +41,32 @@ class Writer:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Committed at the end, rolled back on any error; then the connection is given up, whatever its state."""
+        async with self._held() as connection:
+            async with connection.begin():
+                yield connection
+                committing = time.monotonic()
+            self._address.check_place(self._opened)
+        if self._slow is not None:
+            self._slow.took(COMMIT, committing)
+
+    async def find_by_lane(self) -> bool:
+        """`by_lane`, for whoever has to know it before the first transaction: connects, to find out."""
+        if self._connection is None and self._address.sqlite_file is None:
+            async with self._held():
+                pass
+        return self.by_lane
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[AsyncConnection]:
+        """The connection, for one at a time. Given up after any error."""
         if self._busy is None:
             self._busy = asyncio.Lock()
         async with self._busy, translated(self._address):
             try:
-                connection = await self._connect()
-                async with connection.begin():
-                    yield connection
-                    committing = time.monotonic()
-                self._address.check_place(self._opened)
+                yield await self._connect()
             except BaseException:
                 await self._give_up()
                 raise
-            if self._slow is not None:
-                self._slow.took(COMMIT, committing)
 
     async def _connect(self) -> AsyncConnection:
         if self._connection is not None and (self._connection.closed or self._address.identity() != self._opened):

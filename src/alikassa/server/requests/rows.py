@@ -14,7 +14,7 @@ from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.server.requests.kept import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from alikassa.server.requests.kept import KeptRequest
     from alikassa.server.requests.recorder import Key, Use
 
-__all__ = ["MOST_OTHERS", "MOST_VERIFIED", "Ring", "prune", "write_requests", "write_uses"]
+__all__ = [
+    *("MOST_OTHERS", "MOST_VERIFIED", "Part", "Ring", "find_named", "part_by_lane", "prune", "write_requests"),
+    "write_uses",
+]
 
 #: Requests that are kept of an account: verified ones, and others. Of nobody as many as of verified ones.
 MOST_VERIFIED = 1000
@@ -48,13 +51,53 @@ class Ring(NamedTuple):
         return MOST_VERIFIED if self.verified or self.account == _NOBODY else MOST_OTHERS
 
 
+class Part(NamedTuple):
+    """Rows, and counts that have none to stand on."""
+
+    rows: list[KeptRequest]
+    counted: dict[Key, int]
+
+    def of(self, there: set[str]) -> Part:
+        """What is about these accounts."""
+        return Part(
+            [row for row in self.rows if row.verified or row.account in there],
+            {key: count for key, count in self.counted.items() if key.account in there},
+        )
+
+    def take_strays(self, of: Part, there: set[str]) -> None:
+        """From now on what `of` has about none of these accounts is here, and nobody's."""
+        for row in of.rows:
+            if not row.verified and row.account not in there:
+                row.account = ""
+                self.rows.append(row)
+        for key, count in of.counted.items():
+            if key.account not in there:
+                key = key._replace(account="")
+                self.counted[key] = self.counted.get(key, 0) + count
+
+
+def part_by_lane(kept: Sequence[KeptRequest], counted: Mapping[Key, int]) -> tuple[dict[int, Part], Part]:
+    """What names an account, by its lane, and what names none."""
+    lanes: dict[int, Part] = {}
+    nobodys = Part([], {})
+
+    def part(account: str) -> Part:
+        return lanes.setdefault(LANE_OF_ENDING[account[-2:]], Part([], {})) if account else nobodys
+
+    for row in kept:
+        part(row.account).rows.append(row)
+    for key, count in counted.items():
+        part(key.account).counted[key] = count
+    return lanes, nobodys
+
+
 async def write_requests(
-    connection: AsyncConnection, kept: Sequence[KeptRequest], counted: Mapping[Key, int]
+    connection: AsyncConnection, kept: Sequence[KeptRequest], counted: Mapping[Key, int], there: set[str]
 ) -> tuple[dict[Ring, int], dict[Key, int]]:
-    """How many rows each ring got, and the counts that found no row to stand on."""
-    there = await _existing(
-        connection, [row.account for row in kept if not row.verified] + [key.account for key in counted]
-    )
+    """How many rows each ring got, and the counts that found no row to stand on.
+
+    `there` are the accounts that there are, of those that are named by what was not verified.
+    """
     # The last row of nobody's, by outcome: there the counts of all stand that named no account that there is.
     strays = {row.outcome: row for row in kept if not row.verified and row.account not in there}
     more: dict[KeptRequest, int] = {}
@@ -77,8 +120,12 @@ async def write_requests(
     return rings, left
 
 
-async def _existing(connection: AsyncConnection, named: Iterable[str]) -> set[str]:
-    """Which of these accounts there are. On PostgreSQL this is also the statement that begins the transaction."""
+async def find_named(connection: AsyncConnection, kept: Sequence[KeptRequest], counted: Mapping[Key, int]) -> set[str]:
+    """Which of the accounts there are that requests named which were not verified.
+
+    On PostgreSQL this is also the statement that begins the transaction.
+    """
+    named = [row.account for row in kept if not row.verified] + [key.account for key in counted]
     unique = [account for account in dict.fromkeys(named) if account]
     if not unique:
         await connection.execute(sa.select(sa.literal(1)))

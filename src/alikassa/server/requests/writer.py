@@ -6,8 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from alikassa.errors import DatabaseError
-from alikassa.server.requests.rows import prune, write_requests, write_uses
+from alikassa.errors import DatabaseError, DatabaseUnavailableError
+from alikassa.ledger.ids import LANES
+from alikassa.server.requests.rows import Part, find_named, part_by_lane, prune, write_requests, write_uses
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +33,8 @@ _TELL_SECONDS = 10.0
 _MOST_REMEMBERED = 40_000
 # Rows of one transaction: whoever books waits for its lock.
 _MOST_TOGETHER = 500
+# Where each lane has a transaction of its own: after so many seconds no other lane is begun.
+_LANES_SECONDS = 10.0
 
 
 class RequestWriter:
@@ -50,6 +53,9 @@ class RequestWriter:
         self._used: dict[Use, float] = {}
         self._told = float("-inf")
         self._problem = ""
+        # Lanes that could not be written the last time, and the one whose turn is first.
+        self._failed_lanes: set[int] = set()
+        self._first_lane = 0
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._work())
@@ -97,23 +103,74 @@ class RequestWriter:
         return {use: at for use, at in self._uses.items() if self._used.get(use, float("-inf")) <= before}
 
     async def _write(self, gathered: Gathered, uses: dict[Use, datetime]) -> None:
-        """What is written is taken out of what was gathered, part by part."""
-        while gathered.rows or uses:
-            part = gathered.rows[:_MOST_TOGETHER]
+        """What is written is taken out of what was gathered."""
+        if await self._writer.find_by_lane():
+            await self._write_by_lane(gathered, uses)
+        else:
+            await self._write_part(Part(gathered.rows, gathered.counted), uses)
+
+    async def _write_by_lane(self, gathered: Gathered, uses: dict[Use, datetime]) -> None:
+        """Each lane in transactions of its own, so on one node. One that fails costs its own rows.
+
+        Lanes that failed the last time come last: a node that says nothing holds up nobody else's rows.
+        """
+        lanes, nobodys = part_by_lane(gathered.rows, gathered.counted)
+        gathered.rows.clear()
+        gathered.counted.clear()
+        until = time.monotonic() + _LANES_SECONDS
+        problem: DatabaseError | None = None
+        try:
+            for lane in sorted(lanes, key=self._turn):
+                if time.monotonic() > until:
+                    self._first_lane = lane
+                    problem = DatabaseUnavailableError("Writing it lane by lane took too long.")
+                    break
+                try:
+                    await self._write_part(lanes[lane], {}, nobodys)
+                    self._failed_lanes.discard(lane)
+                except DatabaseError as error:
+                    self._failed_lanes.add(lane)
+                    problem = error
+            if nobodys.rows:
+                await self._write_part(nobodys, {})
+            if uses:
+                # A small table, which each node has a copy of.
+                await self._write_part(Part([], {}), uses)
+        finally:
+            for left in (*lanes.values(), nobodys):
+                gathered.rows.extend(left.rows)
+                gathered.counted.update(left.counted)
+        if problem is not None:
+            raise problem
+        self._recorder.give_back(gathered.counted)
+
+    def _turn(self, lane: int) -> tuple[bool, int]:
+        return lane in self._failed_lanes, (lane - self._first_lane) % LANES
+
+    async def _write_part(self, part: Part, uses: dict[Use, datetime], strays: Part | None = None) -> None:
+        """What is written is taken out of `part`, bit by bit. With `strays`, what is nobody's goes there instead."""
+        while True:
+            bit = Part(part.rows[:_MOST_TOGETHER], dict(part.counted))
             async with self._writer.transaction() as connection:
-                rings, left = await write_requests(connection, part, gathered.counted)
+                there = await find_named(connection, bit.rows, bit.counted)
+                rings, left = await write_requests(connection, *(bit if strays is None else bit.of(there)), there)
                 full = [ring for ring, count in rings.items() if self._is_full(ring, count)]
                 await prune(connection, full)
                 await write_uses(connection, uses)
-            del gathered.rows[: len(part)]
-            gathered.counted.clear()
-            gathered.counted.update(left)
+            del part.rows[: len(bit.rows)]
+            part.counted.clear()
+            part.counted.update(left)
+            if strays is not None:
+                strays.take_strays(bit, there)
             self._count_rows(rings, full)
             for use in uses:
                 self._used[use] = time.monotonic()
                 del self._uses[use]
             uses = {}
-        self._recorder.give_back(gathered.counted)
+            if not part.rows:
+                break
+        self._recorder.give_back(part.counted)
+        part.counted.clear()
 
     def _count_rows(self, rings: dict[Ring, int], pruned: list[Ring]) -> None:
         if len(self._unpruned) > _MOST_REMEMBERED:
