@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import socket
+import socketserver
 import ssl
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,6 +82,42 @@ def test_a_server_that_is_away_is_503(tmp_path: Path) -> None:
     with nginx_before(tmp_path / "nginx", free_port(), free_port()) as front:
         status, headers, body = front.request("localhost", "POST", BALANCE, body=b"{}")
     assert (status, headers["retry-after"], json.loads(body)["message"]) == (503, "1", "Not ready.")
+
+
+class Upstream(socketserver.ThreadingTCPServer):
+    """Answers the first request of a connection, and closes it when the second has arrived."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Upstream.Handler)
+        self.asked: list[bytes] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        server: Upstream
+
+        def handle(self) -> None:
+            for answered in (True, False):
+                head = b"".join(iter(self.rfile.readline, b"\r\n"))
+                if not head:
+                    return
+                self.server.asked.append(self.rfile.read(2))
+                if answered:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def test_what_was_sent_is_not_sent_once_more(tmp_path: Path) -> None:
+    """A server that ends in the midst of a request may have used up its nonce. Whoever asked is told 503, and nobody
+    asks a second time in their name."""
+    with Upstream() as upstream:
+        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        try:
+            with nginx_before(tmp_path / "nginx", upstream.server_address[1], free_port()) as front:
+                answers = [front.request("localhost", "POST", BALANCE, body=b"{}") for _ in range(2)]
+        finally:
+            upstream.shutdown()
+    assert [(status, headers.get("retry-after")) for status, headers, _ in answers] == [(200, None), (503, "1")]
+    assert upstream.asked == [b"{}", b"{}"]
 
 
 def test_a_kept_connection_is_closed_by_nginx_first(nginx: Nginx) -> None:
