@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -13,14 +12,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tools"))
 
-from release_check import audit, changelog, told  # noqa: E402 - a developer's tool is in no package
+import release_check  # noqa: E402 - a developer's tool is in no package
+from release_check import UnreleasedError, audit, changelog, told  # noqa: E402
 from release_materials import needed, vendored, without_tools  # noqa: E402
 from release_wheel import NotReleasableError, build_twice, contents_of, differences  # noqa: E402
-
-
-def git(folder: Path, *command: str) -> str:
-    who = ("-c", "user.name=Olga Release", "-c", "user.email=olga@example.org")
-    return subprocess.run(["git", *who, *command], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="module")
@@ -76,48 +71,61 @@ def test_a_wheel_with_other_contents_is_refused(
 # The changelog
 
 
-def project(folder: Path, changelog_text: str, *options: str) -> Path:
-    git(folder, "init", "-q")
+def project(folder: Path, changelog_text: str) -> Path:
     (folder / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
     (folder / "CHANGELOG.md").write_text(f"# Changelog\n\n{changelog_text}")
-    git(folder, "add", ".")
-    git(folder, "commit", "-qm", "Version 1.2.0", *options)
     return folder
 
 
-DATED = "## [Unreleased]\n\n## [1.2.0] - 2026-11-24\n\n- A thing.\n\n## [1.1.0] - 2026-01-01\n\n- Another.\n"
+SIGNED = "Signed-off-by: Olga Release <olga@example.org>\n"
+OLDER = f"## [1.1.0] - 2026-01-01\n\n- Another.\n\n{SIGNED}"
+DATED = f"## [Unreleased]\n\n- A thing to come.\n\n## [1.2.0] - 2026-11-24\n\n- A thing.\n\n{SIGNED}\n{OLDER}"
+UNRELEASED = f"## [Unreleased]\n\n- A thing.\n\n{OLDER}"
 
 
 def test_a_dated_section_that_is_signed_off_passes(tmp_path: Path) -> None:
-    """Who signed off is named; later commits need not be signed off again."""
-    project(tmp_path, DATED, "--signoff")
-    (tmp_path / "CHANGELOG.md").write_text(DATED.replace("A thing", "A thing, said better"))
-    git(tmp_path, "commit", "-qam", "Words")
-    assert "1.2.0 of 2026-11-24, signed off by Olga Release <olga@example.org>" in changelog(tmp_path)
+    """Day and name are told, whatever else is to come."""
+    assert changelog(project(tmp_path, DATED)) == "1.2.0 of 2026-11-24, signed off by Olga Release <olga@example.org>"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (DATED, "Nobody has signed off 1.2.0"),
+        (DATED.replace(SIGNED, "", 1), "Nobody has signed off 1.2.0"),
+        (DATED.replace("Olga Release <", "<"), "Nobody has signed off 1.2.0"),
+        (DATED.replace("<olga@example.org>", "<>"), "Nobody has signed off 1.2.0"),
         (DATED.replace(" - 2026-11-24", ""), "no day for 1.2.0"),
         (DATED.replace("2026-11-24", "today"), "no day for 1.2.0"),
+        (DATED.replace("2026-11-24", "2026-11-31"), "no day for 1.2.0"),
         ("## [1.1.0] - 2026-01-01\n\n- Another.\n", "says nothing of 1.2.0"),
         ("## [Unreleased]\n\n## [1.1.0] - 2026-01-01\n\n- Another.\n", "says nothing of 1.2.0"),
         ("## [1.2.0] - 2026-11-24\n\n## [1.1.0] - 2026-01-01\n\n- Another.\n", "says nothing of 1.2.0"),
     ],
 )
 def test_a_changelog_that_is_not_ready_says_what_to_do(tmp_path: Path, text: str, words: str) -> None:
-    """No section, an empty one, one without a day, one that nobody signed off."""
+    """No section, an empty one, one without a day that there is, one that nobody signed off, though an older one is."""
     with pytest.raises(NotReleasableError, match=words):
         changelog(project(tmp_path, text))
 
 
-def test_what_is_unreleased_says_how_it_is_released(tmp_path: Path) -> None:
-    """Before the release the check passes, and names what is left to do."""
-    found = changelog(project(tmp_path, "## [Unreleased]\n\n- A thing.\n"))
-    assert "1.2.0 is not dated yet" in found
-    assert "git commit --signoff" in found
+def test_what_is_unreleased_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not `ok`: nothing is released, and it is told what a release has. Nothing failed either."""
+    project(tmp_path, UNRELEASED)
+    with pytest.raises(UnreleasedError):
+        changelog(tmp_path)
+    monkeypatch.setattr(release_check, "ROOT", tmp_path)
+    for name in ("wheel", "bill_of_materials", "audit"):
+        monkeypatch.setattr(release_check, name, lambda *_: "fine")
+    with pytest.raises(SystemExit) as ended:
+        release_check.main()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("NOT YET changelog: nothing is released: CHANGELOG.md has no section of 1.2.0.")
+    assert "`## [1.2.0] - `" in said[0]
+    assert "Signed-off-by: NAME <" in said[0]
+    assert said[1:] == ["ok      wheel: fine", "ok      materials: fine", "ok      advisories: fine"]
+    assert ended.value.code == 0
 
 
 # Advisories. The reports are as pip-audit 2.10 prints them.

@@ -1,7 +1,8 @@
 """Whether this commit can be released: `make release-check`.
 
-Nothing is published. Each check says what it found, and what to do about it; the exit code is 1 when one failed. What a
-release is made of is left in `dist/`: the wheel, and its bill of materials.
+Nothing is published. Each check says what it found, and what to do about it; the exit code is 1 when one failed. A tree
+whose version has no section in the changelog fails nothing, and is told to be no release. What a release is made of is
+left in `dist/`: the wheel, and its bill of materials.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +24,18 @@ from release_wheel import NotReleasableError, build_twice, contents_of, differen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["audit", "changelog", "main", "told"]
+__all__ = ["UnreleasedError", "audit", "changelog", "main", "told"]
 
 _AUDIT = (
     *(sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes"),
     *("--format", "json", "--progress-spinner", "off", "--timeout", "15"),
 )
-_SIGNED_OFF = "%h %(trailers:key=Signed-off-by,valueonly)"
+_SIGN_OFF = "Signed-off-by: NAME <NAME@EXAMPLE.ORG>"
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class UnreleasedError(Exception):
+    """Nothing is wrong, and nothing is released."""
 
 
 def main() -> None:
@@ -48,51 +54,47 @@ def main() -> None:
         except NotReleasableError as error:
             failed = True
             print(f"FAILED  {name}: {error}", flush=True)
+        except UnreleasedError as left:
+            print(f"NOT YET {name}: {left}", flush=True)
     sys.exit(failed)
 
 
 def changelog(root: Path) -> str:
-    """The version of pyproject.toml has a section with a date, and whoever dated it signed that off."""
+    """The version of pyproject.toml has a section with a day, and a line in it of whoever signed it off.
+
+    UnreleasedError when it has none yet, and [Unreleased] says what there is to release.
+    """
     version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
     text = (root / "CHANGELOG.md").read_text()
     sections = dict(re.findall(r"^## \[([^\]]+)\](.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
     name = version if version in sections else "Unreleased"
     said, _, body = sections.get(name, "").partition("\n")
-    if "- " not in body:
+    if re.search(r"^- ", body, re.MULTILINE) is None:
         raise NotReleasableError(
             f"CHANGELOG.md says nothing of {version}. Add a section [Unreleased], and what changed."
         )
     if name == "Unreleased":
-        return (
-            f"{version} is not dated yet. For its release write `## [{version}] - ` and the day over what is in"
-            " [Unreleased], and commit that with `git commit --signoff`"
+        raise UnreleasedError(
+            f"nothing is released: CHANGELOG.md has no section of {version}. For its release write"
+            f" `## [{version}] - ` and the day over what is in [Unreleased], and below that a line of whoever answers"
+            f" for it: `{_SIGN_OFF}`"
         )
-    day = re.fullmatch(r" - (\d{4}-\d\d-\d\d)", said)
-    if day is None:
+    day = said.removeprefix(" - ")
+    if not said.startswith(" - ") or not _is_day(day):
         raise NotReleasableError(f"CHANGELOG.md has no day for {version}. Write: ## [{version}] - 2026-12-31")
-    heading = f"## [{version}] - {day[1]}"
-    found = subprocess.run(
-        [
-            "git",
-            "log",
-            "-1",
-            f"-S{heading}",
-            "--format=%h %(trailers:key=Signed-off-by,valueonly)",
-            "--",
-            "CHANGELOG.md",
-        ],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    commit, _, signed = found.stdout.strip().partition(" ")
+    signed = re.findall(r"^Signed-off-by: ([^<>\n]*[^<>\s] <[^<>@\s]+@[^<>@\s]+>)$", body, re.MULTILINE)
     if not signed:
         raise NotReleasableError(
-            f"Nobody has signed off {version}: the commit {commit or '(none yet)'} that dated it has no line"
-            " Signed-off-by. Whoever answers for the release does: git commit --amend --signoff"
+            f"Nobody has signed off {version}: its section has no line of whoever answers for it. Write: {_SIGN_OFF}"
         )
-    return f"{version} of {day[1]}, signed off by {signed} in {commit}"
+    return f"{version} of {day}, signed off by {' and '.join(signed)}"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return re.fullmatch(r"\d{4}-\d\d-\d\d", text) is not None and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def wheel(root: Path, dist: Path) -> str:
