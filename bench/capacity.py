@@ -31,6 +31,8 @@ _MERCHANTS, _PEAK = 100_000, 5
 _ACCOUNTS_TWO_CORES = 11_900
 _READ_SECONDS = 0.005
 _LANES, _AT_ONCE = 64, 8
+# What a worker remembers, of `alikassa.server.verification`.
+_SIGNATURES, _KEYS = 16_384, 65_536
 _HEADROOM = 2
 _CORES = 2
 _WORKERS_A_MACHINE, _CORES_A_NODE = 4, 8
@@ -99,7 +101,7 @@ def the_model(of: Measured) -> str:
             "`w`",
             f"{worker:,} requests/s a worker and core",
             f"measured {_about(of.postgresql, 3):,} when signatures are known, {_about(of.anew, 3):,} when none is; a"
-            " worker remembers 65,536",
+            f" worker remembers {_SIGNATURES:,} signatures, and {_KEYS:,} keys",
         ),
         (
             "`a`",

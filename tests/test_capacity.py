@@ -9,6 +9,8 @@ from capacity import BY_HAND, PAGE, RESULTS, Measured, filled, measured, the_mod
 from results import Row, Section
 from written import read_results, write_results
 
+from alikassa.server import verification
+
 # Twice as fast as by hand, and payments half as fast.
 OTHER = Measured(48_210, 34_190, 20_040, 4_120, "Elsewhere")
 
@@ -34,6 +36,12 @@ def test_the_model_follows_from_what_was_measured() -> None:
     # 34 + 8 and 51 + 8, in machines of eight.
     assert "42-59 cores: 6 to 8 workers of eight cores" in model
     assert "64 lanes on 8 nodes are 8 each" in model
+
+
+def test_the_model_says_what_a_worker_remembers() -> None:
+    """As many signatures and keys as the server keeps."""
+    kept = f"a worker remembers {verification._MOST_KNOWN:,} signatures, and {verification._MOST_KEYS:,} keys"
+    assert kept in " ".join(the_model(OTHER).split())
 
 
 def test_the_page_is_filled_from_a_run(tmp_path: Path) -> None:
