@@ -37,7 +37,7 @@ from alikassa.ledger.ids import ordered_uuid
 at = datetime(2026, 1, 1, tzinfo=UTC)
 ordered_uuid(at)
 child = os.fork()
-print(ordered_uuid(at), flush=True)
+os.write(1, str(ordered_uuid(at)).encode() + b" ")
 if child:
     os.waitpid(child, 0)
 """
