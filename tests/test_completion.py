@@ -25,7 +25,7 @@ def test_what_is_begun_is_completed(words: str, place: int, expected: str) -> No
 def test_bash_takes_the_script() -> None:
     """What `--show-completion` prints to bash is a script that bash can read."""
     # The shell that is meant is the one it was started from.
-    command = ["bash", "-c", '"$0" --show-completion; exit $?', ALIKASSA]
+    command = ["bash", "-c", '"$0" --show-completion; exit $?', str(ALIKASSA)]
     done = subprocess.run(command, env=nobodys_environment(), capture_output=True, timeout=30, check=True)
     assert b"complete " in done.stdout
     subprocess.run(["bash", "-n"], input=done.stdout, timeout=30, check=True)
