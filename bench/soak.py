@@ -8,8 +8,9 @@ together, so that half and half of the peaks is more than it can do.
 
 Balances are asked for and commands booked over HTTP, at steady rates, in slices of half a minute. For each slice: the
 slowest hundredth of both, resident memory, open files. At the end everything that was acknowledged has to be in the
-books once, and `books verify` has to be content. Exit code 1 when something grew, was lost or refused; then it also
-says which statements were slow, and when.
+books once, each command under a reference of its own, and `books verify` has to be content. Exit code 1 when something
+grew, was lost or refused, or when no load that was tried is sustained; then it also says which statements were slow,
+and when. A run of fewer than five slices is too short to tell whether anything grows, and says so.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from engines import fill_sqlite, postgresql
 from open_loop import Result, Step, run
 from processes import clean_environment, free_port, progress, running, serve_command
 from slow_statements import slow_statements
-from soak_commands import Commands, count_booked, create_token, set_policies
+from soak_commands import Booked, Commands, count_booked, create_token, set_policies
 from taken import memory_bytes, open_files
 from workload import fill_books, make_shops, write_requests
 
@@ -48,6 +49,8 @@ _SUSTAINED_MS = 100.0
 ENGINES = ("sqlite", "postgresql")
 #: What has settled by then: caches are full, plans are made.
 _WARM_SLICES = 3
+#: With fewer, beginning and end would be the same slice, and nothing could ever have grown.
+_FEWEST_SLICES = _WARM_SLICES + 2
 _MOST_SLOWER = 1.5
 _MOST_MEMORY = 1.10
 _MEMORY_SLACK = 16 * 2**20
@@ -80,8 +83,19 @@ def main() -> None:
         problems = soak(Path(folder), options.engine, options.seconds)
     for problem in problems:
         print(f"NOT AS IT SHOULD BE: {problem}")
-    print("not well" if problems else "well: flat, and the books are right")
+    print(_verdict(problems, options.seconds // SLICE_SECONDS))
     sys.exit(bool(problems))
+
+
+def _verdict(problems: Sequence[str], slices: int) -> str:
+    if problems:
+        return "not well"
+    if slices < _FEWEST_SLICES:
+        return (
+            "the books are right; too short to tell whether anything grows"
+            f" (that takes {_FEWEST_SLICES * SLICE_SECONDS} s)"
+        )
+    return "well: flat, and the books are right"
 
 
 def soak(folder: Path, engine: str, seconds: int) -> list[str]:
@@ -105,25 +119,26 @@ def soak(folder: Path, engine: str, seconds: int) -> list[str]:
         reads, writes = _peaks(port, operator_port, requests, commands)
         progress(f"{engine}: can do {reads:,.0f} balances/s, or {writes:,.0f} commands/s")
         load = Load(port, operator_port, requests, commands)
-        reads, writes = _sustained(load, reads / 2, writes / 2)
-        progress(f"{engine}: sustains {reads:,.0f} balances/s and {writes:,.0f} commands/s; {SHARE:.0%} of it now")
+        sustained = _sustained(load, reads / 2, writes / 2)
         before = commands.acknowledged
         slices: list[Slice] = []
-        for number in range(max(seconds // SLICE_SECONDS, 1)):
-            answered = load.run(reads * SHARE, writes * SHARE, SLICE_SECONDS)
-            one = Slice(*answered, memory_bytes(pid), _lasting_files(pid))
-            slices.append(one)
-            progress(_told(number, one))
+        if sustained is None:
+            # Under a load that it does not sustain everything grows.
+            problems = [f"not even {_TRIED[-1]:.0%} of half of either is answered within {_SUSTAINED_MS:.0f} ms"]
+        else:
+            reads, writes = sustained
+            progress(f"{engine}: sustains {reads:,.0f} balances/s and {writes:,.0f} commands/s; {SHARE:.0%} of it now")
+            for number in range(max(seconds // SLICE_SECONDS, 1)):
+                answered = load.run(reads * SHARE, writes * SHARE, SLICE_SECONDS)
+                one = Slice(*answered, memory_bytes(pid), _lasting_files(pid))
+                slices.append(one)
+                progress(_told(number, one))
+            problems = _problems(slices)
         acknowledged = commands.acknowledged
-        problems = _problems(slices)
         booked = asyncio.run(count_booked(database, commands.run))
-        # One without an answer may be booked or not; whoever sent it would find out by sending it again.
-        if not acknowledged <= booked <= acknowledged + commands.unknown:
-            problems.append(
-                f"{acknowledged:,} commands were acknowledged, {commands.unknown:,} unanswered; in the books {booked:,}"
-            )
+        problems += _miscounted(acknowledged, commands.unknown, booked)
         counts = f"{acknowledged - before:,} commands in {len(slices) * SLICE_SECONDS} s"
-        print(f"{engine}: {counts}; acknowledged {acknowledged:,}, in the books {booked:,}")
+        print(f"{engine}: {counts}; acknowledged {acknowledged:,}, in the books {booked.entries:,}")
         if "unexpected" in (folder / "server.log").read_text():
             problems.append("the server's log has an unexpected error")
         problems += _verified(database)
@@ -167,8 +182,8 @@ class Load:
         return results[0], booked
 
 
-def _sustained(load: Load, reads: float, writes: float) -> tuple[float, float]:
-    """The largest share of these rates that is answered quickly, as rates."""
+def _sustained(load: Load, reads: float, writes: float) -> tuple[float, float] | None:
+    """The largest share of these rates that is answered quickly, as rates. None when none of those tried is."""
     for share in _TRIED:
         totals = [one.total for one in load.run(reads * share, writes * share, _TRY_SECONDS)]
         calm = all(one.ok == one.arrivals and one.ok_latency.p99_ms < _SUSTAINED_MS for one in totals)
@@ -177,8 +192,8 @@ def _sustained(load: Load, reads: float, writes: float) -> tuple[float, float]:
             f" {totals[1].ok_latency.p99_ms:.1f} ms"
         )
         if calm:
-            break
-    return reads * share, writes * share
+            return reads * share, writes * share
+    return None
 
 
 def _lasting_files(pid: int) -> int:
@@ -210,7 +225,15 @@ def _problems(slices: Sequence[Slice]) -> list[str]:
         lost = sum(one.failed + one.refused for one in totals)
         if lost:
             found.append(f"{lost:,} {kind} were refused or not answered")
-        early, late = (statistics.median(part) for part in _ends([one.ok_latency.p99_ms for one in totals]))
+    return found if len(slices) < _FEWEST_SLICES else found + _grown(slices)
+
+
+def _grown(slices: Sequence[Slice]) -> list[str]:
+    """What is more at the end than at the beginning."""
+    found = []
+    for kind in ("reads", "writes"):
+        times = [getattr(one, kind).total.ok_latency.p99_ms for one in slices]
+        early, late = (statistics.median(part) for part in _ends(times))
         if late > max(early * _MOST_SLOWER, _FLOOR_MS):
             found.append(f"the slowest hundredth of {kind} went from {early:.1f} to {late:.1f} ms")
     early, late = (statistics.median(part) for part in _ends([one.memory for one in slices]))
@@ -223,10 +246,23 @@ def _problems(slices: Sequence[Slice]) -> list[str]:
 
 
 def _ends(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """The third after it has warmed up, and the last third."""
-    warm = values[min(_WARM_SLICES, len(values) - 1) :]
+    """The third after it has warmed up, and the last third. They share no slice."""
+    warm = values[_WARM_SLICES:]
     third = max(len(warm) // 3, 1)
     return warm[:third], warm[-third:]
+
+
+def _miscounted(acknowledged: int, unknown: int, booked: Booked) -> list[str]:
+    found = []
+    # One without an answer may be booked or not; whoever sent it would find out by sending it again.
+    if not acknowledged <= booked.references <= acknowledged + unknown:
+        found.append(
+            f"{acknowledged:,} commands were acknowledged, {unknown:,} unanswered;"
+            f" in the books {booked.references:,} different ones"
+        )
+    if booked.entries != booked.references:
+        found.append(f"{booked.entries - booked.references:,} commands are in the books twice")
+    return found
 
 
 def _verified(database: str) -> list[str]:

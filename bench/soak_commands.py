@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 from book_payments import POLICY
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from open_loop import Result
 
-__all__ = ["Commands", "count_booked", "create_token", "set_policies"]
+__all__ = ["Booked", "Commands", "count_booked", "create_token", "set_policies"]
+
+
+class Booked(NamedTuple):
+    """Each command has a reference of its own: one that is booked twice shows, also beside one that was lost."""
+
+    entries: int
+    references: int
 
 
 class Commands:
@@ -88,8 +95,9 @@ async def create_token(url: str) -> str:
         return (await Tokens(database).create("soak", Scope.WRITE))[1]
 
 
-async def count_booked(url: str, run: str) -> int:
+async def count_booked(url: str, run: str) -> Booked:
     """Journal entries whose reference begins with `run`."""
+    reference = journal_entries.c.reference
     async with await Database.open(url) as database, database.read() as connection:
-        asked = sa.select(sa.func.count()).where(journal_entries.c.reference.startswith(f"{run}-"))
-        return int((await connection.execute(asked)).scalar_one())
+        asked = sa.select(sa.func.count(), sa.func.count(reference.distinct())).where(reference.startswith(f"{run}-"))
+        return Booked(*(await connection.execute(asked)).one())

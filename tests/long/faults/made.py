@@ -30,6 +30,8 @@ class Place:
     own_url: str
     #: The engine with its version.
     version: str
+    #: How many connections were cut after their commit was done, before anybody was told.
+    cut_after_commit: Callable[[], int] = lambda: 0
 
 
 @contextmanager
@@ -68,7 +70,8 @@ def kill(processes: list[int]) -> None:
 
 
 def workers_of(served: Served) -> list[int]:
+    """Who books, and then who reads."""
     main = served.server.process.pid
     operator = operator_process(main)
-    found = [child for child in children(main) if child != operator] + children(operator)
+    found = children(operator) + [child for child in children(main) if child != operator]
     return [one for one in found if b"resource_tracker" not in Path(f"/proc/{one}/cmdline").read_bytes()]

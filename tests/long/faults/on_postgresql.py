@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -74,7 +73,11 @@ class _Faults:
             "killed": self.killed,
         }
         return Place(
-            url, faults, f"postgresql://postgres@/books?host={folder}&port={self._nodes[0].port}", self.version()
+            url,
+            faults,
+            f"postgresql://postgres@/books?host={folder}&port={self._nodes[0].port}",
+            self.version(),
+            lambda: self._line.cut_after_commit,
         )
 
     def version(self) -> str:
@@ -84,17 +87,16 @@ class _Faults:
         return asyncio.run(self._nodes[0].ask("postgres", statement))
 
     def slow(self, _: Served) -> AbstractContextManager[None]:
-        return self._like(Line.SLOW, 2)
+        return self._like(Line.SLOW)
 
     def silent(self, _: Served) -> AbstractContextManager[None]:
-        return self._like(Line.SILENT, 6)
+        return self._like(Line.FALLING_SILENT)
 
     @contextmanager
-    def _like(self, kind: Line, seconds: float) -> Iterator[None]:
+    def _like(self, kind: Line) -> Iterator[None]:
         self._line.become(kind)
         try:
             yield
-            time.sleep(seconds)
         finally:
             self._line.become(Line.GOOD)
 
@@ -132,7 +134,7 @@ class _Faults:
         ending = threading.Thread(target=end_backends)
         ending.start()
         try:
-            with self._like(Line.CUT, 0):
+            with self._like(Line.CUT):
                 yield
         finally:
             over.set()

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,16 @@ from long.faults.made import Place, full, kill, small_disk, workers_of
 from operator_server import Served
 
 __all__ = ["sqlite"]
+
+
+def _can_write(own: sqlite3.Connection) -> bool:
+    """False while anybody else is inside a transaction that writes."""
+    try:
+        own.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return False
+    own.execute("ROLLBACK")
+    return True
 
 
 @contextmanager
@@ -29,7 +39,6 @@ def sqlite(folder: Path) -> Iterator[Place]:
             other.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                time.sleep(4)
             finally:
                 other.rollback()
                 other.close()
@@ -52,15 +61,17 @@ def sqlite(folder: Path) -> Iterator[Place]:
             try:
                 kill(workers_of(served))
                 yield
-                time.sleep(4)
             finally:
                 subprocess.run(["chattr", "-i", *parts], check=True)
 
         @contextmanager
         def killed(served: Served) -> Iterator[None]:
-            """The processes that read and book are killed in the midst of it; they are started anew."""
-            time.sleep(0.5)
-            kill(workers_of(served))
+            """The processes that read and book are killed in the midst of a transaction; they are started anew."""
+            doomed = workers_of(served)
+            with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as own:
+                while _can_write(own):
+                    time.sleep(0.001)
+                kill(doomed)
             yield
 
         @contextmanager

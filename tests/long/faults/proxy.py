@@ -1,4 +1,4 @@
-"""A line to PostgreSQL that can be slow, silent, or cut at a commit."""
+"""A line to PostgreSQL that can be slow, or fall silent or be cut at a commit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ __all__ = ["Line", "Proxy"]
 
 Result = TypeVar("Result")
 
+_BOOKS = b"alikassa books"
+
 
 class Line(Enum):
     """What the line does with what it is given."""
@@ -21,6 +23,8 @@ class Line(Enum):
     GOOD = "good"
     SLOW = "slow"
     SILENT = "silent"
+    #: It falls silent when the next commit of the books comes, before that arrives.
+    FALLING_SILENT = "falling silent"
     #: Every connection that sends a commit is cut: one before the commit arrives, the next after it was done.
     CUT = "cut"
 
@@ -33,7 +37,10 @@ class Proxy:
         self._delay = delay
         self._line = Line.GOOD
         self._commits = 0
+        #: Connections that were cut when PostgreSQL had said that it committed, before that was passed on.
+        self.cut_after_commit = 0
         self._good = asyncio.Event()
+        self._silent = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._streams: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -44,8 +51,10 @@ class Proxy:
     def become(self, line: Line) -> None:
         async def change() -> None:
             self._line = line
-            if line is Line.SILENT:
+            if line is Line.FALLING_SILENT:
                 self._good.clear()
+                self._silent.clear()
+                await self._silent.wait()
             else:
                 self._good.set()
 
@@ -93,10 +102,16 @@ class Proxy:
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cutting: asyncio.Event, *, asked: bool
     ) -> None:
+        books = False
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                # What a connection is for it says when it begins.
+                books |= _BOOKS in data
                 if self._line is Line.SLOW and not asked:
                     await asyncio.sleep(self._delay)
+                if self._line is Line.FALLING_SILENT and books and b"COMMIT" in data:
+                    self._line = Line.SILENT
+                    self._silent.set()
                 if self._line is Line.SILENT:
                     await self._good.wait()
                 if self._line is Line.CUT and asked and b"COMMIT" in data:
@@ -106,6 +121,7 @@ class Proxy:
                     if self._commits % 3 == 1:
                         cutting.set()
                 if cutting.is_set() and not asked:
+                    self.cut_after_commit += b"COMMIT" in data
                     return  # after it was done: nobody is told
                 writer.write(data)
                 await writer.drain()

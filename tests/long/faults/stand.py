@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
@@ -22,17 +22,25 @@ from alikassa.ledger.schema import journal_entries
 from alikassa.ledger.verify import verify
 from conftest import PAGE_ACCOUNT, Shop, signed
 from operator_server import API, Served
+from test_metrics_server import Scraped, scrape
 
-__all__ = ["Cell", "Stand", "cells_of"]
+__all__ = ["GOOD", "NO_ANSWER", "NO_CONNECTION", "Scraping", "Stand", "Told"]
 
 #: No request of the test's waits longer.
 _PATIENCE = 60.0
 _PAUSE = 0.01
+#: Several, so that while one command is booked another one is on its way.
+_READERS, _POSTERS = 2, 3
+
+GOOD = (200, 201)
+#: Instead of a status: it was sent, and nothing came back; it was not sent, since nobody took the connection.
+NO_ANSWER, NO_CONNECTION = 0, -1
+_FAULTY = (NO_ANSWER, NO_CONNECTION, 503)
 
 
 @dataclass(frozen=True)
 class Told:
-    """One answer: asked and answered when, status (0 for none), and the balance in whole units."""
+    """One answer: asked and answered when, its status or what there was instead, and the balance in whole units."""
 
     begun: float
     ended: float
@@ -42,17 +50,12 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What a fault did to reads or postings. Seconds; `wrong` says what must not be."""
+class Scraping:
+    """What the metrics said, None when they were not told."""
 
-    statuses: dict[str, int]
-    longest: float
-    #: From the end of the fault to the first good answer to what was asked after it.
-    recovered: float
-    ready_during: dict[str, int]
-    #: Commands that were repeated since it was not known whether they were booked, and had been.
-    found_booked: int = 0
-    wrong: list[str] = field(default_factory=list)
+    begun: float
+    ended: float
+    found: Scraped | None
 
 
 class Stand:
@@ -66,10 +69,14 @@ class Stand:
         self.reads: list[Told] = []
         self.posts: list[Told] = []
         self.ready: dict[str, list[Told]] = {"/readyz": [], "/operator/readyz": []}
-        #: By number of the command: first sent, acknowledged.
+        self.scrapes: list[Scraping] = []
+        self._numbers = itertools.count()
+        #: When commands were sent for the first time, and acknowledged; which those are.
         self.sent: list[float] = []
         self.acknowledged: list[float] = []
-        self.found_booked = 0
+        self._booked: list[int] = []
+        #: Commands that were repeated since it was not known whether they were booked, and had been.
+        self.found_booked: list[int] = []
         self.refused: list[str] = []
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -79,10 +86,11 @@ class Stand:
     def running(self) -> Iterator[None]:
         merchants, operator = self._served.server.port, urlsplit(self._served.url).port or 0
         works = [
-            *((lambda: self._read(merchants),) * 2),
-            lambda: self._post(operator),
+            *((lambda: self._read(merchants),) * _READERS),
+            *((lambda: self._post(operator),) * _POSTERS),
             lambda: self._look(merchants, "/readyz"),
             lambda: self._look(operator, "/operator/readyz"),
+            self._scrape,
         ]
         self._threads = [threading.Thread(target=work, daemon=True) for work in works]
         for thread in self._threads:
@@ -102,7 +110,7 @@ class Stand:
         now, until = time.monotonic(), time.monotonic() + seconds
         while True:
             lists = [self.reads, self.posts, *self.ready.values()]
-            good = [any(one.status in (200, 201) and one.begun >= now for one in told[-50:]) for told in lists]
+            good = [any(one.status in GOOD and one.begun >= now for one in told[-50:]) for told in lists]
             if all(good):
                 return
             assert time.monotonic() < until, f"it did not recover: {good} {[told[-1] for told in lists if told]}"
@@ -126,9 +134,8 @@ class Stand:
         token = self._served.operator.write_token
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         path = f"{API}/accounts/{PAGE_ACCOUNT}/adjustment"
-        for number in itertools.count():
-            if self._over.is_set():
-                return
+        while not self._over.is_set():
+            number = next(self._numbers)
             body = json.dumps(
                 {"bucket": "balance", "amount": "1", "reference": f"{self._run}-{number}", "reason": "a fault"}
             ).encode()
@@ -138,15 +145,20 @@ class Stand:
                 begun = time.monotonic()
                 status, got, answer = asking.ask("POST", path, headers, body)
                 self.posts.append(Told(begun, time.monotonic(), status, got.get("retry-after")))
-                if status in (200, 201):
-                    self.found_booked += status == 200
-                    if status == 200 and not unknown:
-                        self.refused.append(f"booked before it was sent: {number}")
+                if status in GOOD:
+                    if status == 200:
+                        self.found_booked.append(number)
+                        if not unknown:
+                            self.refused.append(f"booked before it was sent: {number}")
                     self.acknowledged.append(time.monotonic())
+                    self._booked.append(number)
                     break
-                if status not in (0, 503):
+                if status not in _FAULTY:
                     self.refused.append(f"{status} {answer[:200]!r}")
-                unknown = True
+                unknown |= status != NO_CONNECTION
+                if self._over.is_set():
+                    # It did not recover, and somebody is told so.
+                    return
                 time.sleep(0.05)
             time.sleep(_PAUSE)
 
@@ -157,6 +169,16 @@ class Stand:
             status, got, _ = asking.ask("GET", path, {}, None)
             self.ready[path].append(Told(begun, time.monotonic(), status, got.get("retry-after")))
             time.sleep(0.1)
+
+    def _scrape(self) -> None:
+        while not self._over.is_set():
+            begun = time.monotonic()
+            try:
+                found = scrape(self._served.operator)
+            except (AssertionError, OSError, HTTPException):
+                found = None
+            self.scrapes.append(Scraping(begun, time.monotonic(), found))
+            time.sleep(0.25)
 
     # Afterwards
 
@@ -169,7 +191,7 @@ class Stand:
                 most = first + sum(at < told.ended for at in self.sent)
                 if not least <= told.balance <= most:
                     wrong.append(f"told {told.balance}, and between {least} and {most} were true")
-            elif told.status not in (0, 503):
+            elif told.status not in _FAULTY:
                 wrong.append(f"status {told.status}")
         return wrong + _without_retry(self.reads)
 
@@ -185,9 +207,7 @@ class Stand:
                 )
                 booked = Counter(row.reference for row in found)
             verified = await verify(database)
-        wrong = [
-            f"acknowledged and lost: {n}" for n in range(len(self.acknowledged)) if f"{self._run}-{n}" not in booked
-        ]
+        wrong = [f"acknowledged and lost: {n}" for n in self._booked if f"{self._run}-{n}" not in booked]
         wrong += [f"booked {count} times: {name}" for name, count in booked.items() if count != 1]
         return wrong + [str(problem) for problem in verified.problems]
 
@@ -206,44 +226,23 @@ class _Asking:
     def ask(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status 0 when no answer came."""
+        """Its status, or what there was instead."""
         if self._connection is None:
-            self._connection = HTTPConnection("127.0.0.1", self._port, timeout=_PATIENCE)
+            connection = HTTPConnection("127.0.0.1", self._port, timeout=_PATIENCE)
+            try:
+                connection.connect()
+            except OSError:
+                return NO_CONNECTION, {}, b""
+            self._connection = connection
         try:
             self._connection.request(method, path, body=body, headers=headers)
             got = self._connection.getresponse()
             return got.status, {name.lower(): value for name, value in got.getheaders()}, got.read()
         except (OSError, HTTPException):
             self.close()
-            return 0, {}, b""
+            return NO_ANSWER, {}, b""
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def cells_of(stand: Stand, url: str, begun: float, ended: float) -> dict[str, Cell]:
-    """For what was asked from the fault's beginning until it was over and everything good again."""
-    cells = {}
-    ready = zip(("read", "posting"), stand.ready.values(), strict=True)
-    for (kind, looks), told in zip(ready, (stand.reads, stand.posts), strict=True):
-        good = [one.ended for one in told if one.begun >= ended and one.status in (200, 201)]
-        bad = [one.ended for one in told if one.begun <= good[0] and one.status not in (200, 201)]
-        over = max([ended, *bad])
-        seen = [one for one in told if one.ended >= begun and one.begun <= over]
-        meanwhile = [one for one in looks if one.begun >= begun and one.ended <= ended]
-        cells[kind] = Cell(
-            _counted(seen),
-            round(max(one.ended - one.begun for one in seen), 2),
-            round(max(0.0, good[0] - ended), 2),
-            _counted(meanwhile),
-            stand.found_booked if kind == "posting" else 0,
-            (stand.wrong_reads() if kind == "read" else stand.wrong_posts(url))[:5],
-        )
-    return cells
-
-
-def _counted(told: list[Told]) -> dict[str, int]:
-    names = {0: "no answer", 201: "200"}
-    return dict(Counter(names.get(one.status, str(one.status)) for one in told).most_common())
