@@ -34,7 +34,7 @@ WHOLE := $(addprefix tests/,test_readme.py test_docs.py test_docs_books.py test_
 	test_degraded.py test_open_loop.py test_operator_bounds.py test_statistics.py test_waiting.py \
 	test_http2_and_http1.py test_distribution.py test_distribution_questions.py test_distribution_rights.py \
 	test_garbage.py test_watch.py test_monitor_web.py test_operator_process.py test_operator_asgi.py \
-	test_connections_bounded.py test_limits_server.py test_replica_parts.py \
+	test_connections_bounded.py test_reader_patience.py test_writer_patience.py test_limits_server.py test_replica_parts.py \
 	test_traces_server.py test_slow_queries.py test_fuzz_finds.py test_two_processes.py test_sandbox_command.py)
 
 test: setup

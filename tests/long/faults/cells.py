@@ -43,6 +43,8 @@ class Cell:
     ready_during: dict[str, int]
     #: Before the fault, and once all was well.
     ready_outside: dict[str, int]
+    #: As `recovered`.
+    ready_again: float
     #: What scrapes meanwhile said of the database, "0" or "1"; "none" of those that failed.
     up_during: dict[str, int]
     #: Under way when the fault began, and never answered.
@@ -71,21 +73,28 @@ def cells_of(stand: Stand, url: str, times: Times, *, met: bool, cut_after_commi
 
 
 def _cell(told: list[Told], looks: list[Told], scrapes: list[Scraping], times: Times, *, met: bool = False) -> Cell:
-    good = [one.ended for one in told if one.begun >= times.ended and one.status in GOOD]
-    bad = [one for one in told if one.ended >= times.begun and one.begun <= good[0] and one.status not in GOOD]
+    recovered = _first_good(told, times.ended)
+    again = times.ended + recovered
+    bad = [one for one in told if one.ended >= times.begun and one.begun <= again and one.status not in GOOD]
     over = max([times.ended, *(one.ended for one in bad)])
     seen = [one for one in told if one.ended >= times.begun and one.begun <= over]
     since = (bad[0].ended if met and bad else times.there) + LOOK_SECONDS
     return Cell(
         statuses=_counted(seen),
         longest=round(max(one.ended - one.begun for one in seen), 2),
-        recovered=round(max(0.0, good[0] - times.ended), 2),
+        recovered=round(recovered, 2),
         during=_counted(_within(told, since, times.leaving)),
         ready_during=_counted(_within(looks, since, times.leaving)),
         ready_outside=_counted(_outside(looks, times)),
+        ready_again=round(_first_good(looks, times.ended), 2),
         up_during=_up(scrapes, times),
         unanswered=sum(one.status == NO_ANSWER and one.begun < times.there for one in seen),
     )
+
+
+def _first_good(told: list[Told], since: float) -> float:
+    """How long after it the first good answer came to what was asked since."""
+    return next(one.ended for one in told if one.begun >= since and one.status in GOOD) - since
 
 
 def _outside(told: list[Told], times: Times) -> list[Told]:
