@@ -99,7 +99,8 @@ def _signed(archive: Path) -> list[bytes]:
 
 @st.composite
 def _some(draw: st.DrawFn, signed: Sequence[bytes]) -> list[Sent]:
-    """Requests that are sent together, the one that is simplest first: by itself, unchanged, as a client would."""
+    """Requests that are sent together. They shrink to fewer, with fewer changes: to one by itself, as a client sends
+    it."""
     count = draw(st.integers(1, MOST_TOGETHER))
     return [_one(draw(st.randoms(use_true_random=False)), signed) for _ in range(count)]
 
