@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 
 from alikassa.errors import InvalidInputError
 
@@ -18,6 +19,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+# A batch writes the same few moments many times.
+@lru_cache(maxsize=1024)
 def moment_text(moment: datetime) -> str:
     """UTC with microseconds, of fixed width, so that text sorts as time does."""
     if moment.tzinfo is not UTC:

@@ -24,6 +24,8 @@ __all__ = ["Columns", "columns_of", "find_rows", "insert_rows", "is_by_lane", "u
 
 #: Values that a statement may have on SQLite, as it is commonly built.
 _MOST_VALUES = 32_000
+# Of an amount, before its point.
+_DIGITS = 18
 
 
 class _Type(NamedTuple):
@@ -222,4 +224,9 @@ def is_by_lane(connection: AsyncConnection) -> bool:
 
 def units(value: object) -> int:
     """An amount as a driver gives it."""
-    return to_units(format(value, "f") if isinstance(value, Decimal) else str(value))
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
+    whole, point, fraction = text[:-9], text[-9:-8], text[-8:]
+    if point == "." and len(whole) <= _DIGITS and whole.isdecimal() and fraction.isdecimal():
+        # As all that the books have written: nothing is left to find out.
+        return int(whole + fraction)
+    return to_units(text)

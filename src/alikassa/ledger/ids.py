@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -27,12 +26,8 @@ def lane_of(account: uuid.UUID) -> int:
 
 
 def uuid7() -> uuid.UUID:
-    """A UUID version 7 (RFC 9562, 5.7): 48 bits of milliseconds since 1970, then randomness."""
-    milliseconds = int(now().timestamp() * 1000)
-    value = (milliseconds << 80) | secrets.randbits(80)
-    value = value & ~(0xF << 76) | (0x7 << 76)
-    value = value & ~(0x3 << 62) | (0x2 << 62)
-    return uuid.UUID(int=value)
+    """An `ordered_uuid` of now."""
+    return ordered_uuid(now())
 
 
 def ordered_uuid(at: datetime) -> uuid.UUID:

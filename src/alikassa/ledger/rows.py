@@ -47,7 +47,8 @@ def _uuid(value: Any) -> uuid.UUID:
 
 def moment(value: Any) -> datetime:
     """A time as a driver gives it."""
-    return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).astimezone(UTC)
+    found: datetime = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return found if found.tzinfo is UTC else found.astimezone(UTC)
 
 
 def _moment_or_none(value: Any) -> datetime | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from alikassa.errors import InvariantError
 from alikassa.ledger.chain import entry_hash, lot_terms, payout_terms, policy_terms
-from alikassa.ledger.ids import uuid7
+from alikassa.ledger.ids import lane_of, uuid7
 from alikassa.ledger.model import (
     HELD,
     Account,
@@ -77,6 +77,8 @@ class Sheet:
         self.account = account
         #: As it was loaded.
         self.before = account
+        #: Its lane and uuid, as its rows begin.
+        self.owner = (lane_of(account.id), str(account.id))
         self.policy = policy
         #: Loaded and new, by kind and reference.
         self.entries: dict[tuple[Kind, str], JournalEntry] = {}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from alikassa.errors import InvariantError
 from alikassa.ledger.bulk import columns_of, insert_rows, update_rows
-from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import BUCKETS
 from alikassa.ledger.schema import (
     accounts,
@@ -92,83 +91,74 @@ async def _update(connection: AsyncConnection, columns: Columns, keys: int, rows
 def _account(sheet: Sheet) -> tuple[Any, ...]:
     one = sheet.account
     return (
-        *(lane_of(one.id), one.id, *one.buckets.values(), one.sequence, one.recorded_at, one.head),
+        *(*sheet.owner, *one.buckets.values(), one.sequence, one.recorded_at, one.head),
         *(one.state.value, one.policy, one.next_due_at, one.closed_until),
     )
 
 
 def _entries(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for one in sheet.new_entries:
         yield (
-            *(lane, account, one.sequence, one.id, one.kind.value, one.reference, one.reason, one.content),
+            *(*sheet.owner, one.sequence, one.id, one.kind.value, one.reference, one.reason, one.content),
             *(len(one.postings), one.effective_at, one.recorded_at, one.metadata, one.subject, one.detail, one.hash),
         )
 
 
 def _postings(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for entry in sheet.new_entries:
         for line, one in enumerate(entry.postings):
-            yield (lane, account, entry.sequence, line, one.bucket.value, one.amount, *(one.lot or (None, None)))
+            yield (*sheet.owner, entry.sequence, line, one.bucket.value, one.amount, *(one.lot or (None, None)))
 
 
 def _lots(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for key in sheet.new_lots:
         one = sheet.lots[key]
         yield (
-            *(lane, account, *key, one.bucket.value, one.source, one.policy, one.due_at, one.amount, one.remaining),
+            *(*sheet.owner, *key, one.bucket.value, one.source, one.policy, one.due_at, one.amount, one.remaining),
             one.remaining > 0,
         )
 
 
 def _lot_changes(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for key in sheet.changed_lots:
         remaining = sheet.lots[key].remaining
-        yield (lane, account, *key, remaining, remaining > 0)
+        yield (*sheet.owner, *key, remaining, remaining > 0)
 
 
 def _payouts(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for reference in sheet.new_payouts:
         one = sheet.payouts[reference]
         yield (
-            *(lane, account, reference, *one.key, one.amount, one.fee, one.by_hand, one.created_at, one.state.value),
+            *(*sheet.owner, reference, *one.key, one.amount, one.fee, one.by_hand, one.created_at, one.state.value),
             *(one.state_sequence, one.state_at),
         )
 
 
 def _payout_changes(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for reference in sheet.changed_payouts:
         one = sheet.payouts[reference]
-        yield (lane, account, reference, one.amount, one.state.value, one.state_sequence, one.state_at)
+        yield (*sheet.owner, reference, one.amount, one.state.value, one.state_sequence, one.state_at)
 
 
 def _policies(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for version, policy, sequence in sheet.new_policies:
         yield (
-            *(lane, account, version, sequence, policy.fee_percent, policy.fee_fixed, policy.hold_percent),
+            *(*sheet.owner, version, sequence, policy.fee_percent, policy.fee_fixed, policy.hold_percent),
             *(policy.hold_days, policy.reserve_percent, policy.reserve_days, policy.reserve_base.value),
             *(policy.time_zone, policy.clock_start.value),
         )
 
 
 def _snapshots(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
-    lane, account = lane_of(sheet.account.id), str(sheet.account.id)
     for one in sheet.new_snapshots:
-        yield (lane, account, one.sequence, one.recorded_at, *one.buckets.values())
+        yield (*sheet.owner, one.sequence, one.recorded_at, *one.buckets.values())
 
 
 async def _write_discrepancies(connection: AsyncConnection, changed: Sequence[Sheet]) -> None:
     new, old = [], []
     for sheet in changed:
-        lane, account = lane_of(sheet.account.id), str(sheet.account.id)
         for one in sheet.discrepancies_seen.values():
-            key = (lane, account, one.payout, one.claimed.value, one.opened_at)
+            key = (*sheet.owner, one.payout, one.claimed.value, one.opened_at)
             if (one.payout, one.claimed, one.opened_at) in sheet.discrepancies_loaded:
                 old.append((*key, one.last_at, one.times, one.closed_sequence))
             else:
