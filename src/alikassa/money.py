@@ -56,8 +56,8 @@ def to_units(text: str) -> int:
 
 def from_units(units: int) -> str:
     """Text with exactly eight decimals, as it stands on the wire and in the database: `93.84000000`."""
-    whole, fraction = divmod(abs(units), SCALE)
-    return f"{'-' if units < 0 else ''}{whole}.{fraction:08d}"
+    digits = f"{units:010d}" if units < 0 else f"{units:09d}"
+    return f"{digits[:-DECIMALS]}.{digits[-DECIMALS:]}"
 
 
 def to_decimal(units: int) -> Decimal:

@@ -12,6 +12,7 @@ from alikassa.ledger.commands import (
     ChargebackReversal,
     HoldRelease,
     Opening,
+    Payment,
     PayoutCorrect,
     Refund,
     ReserveRelease,
@@ -79,6 +80,8 @@ def is_alone(command: Command) -> bool:
 
     Unless both are booked together; then all open lots are seen.
     """
+    if isinstance(command, Payment):
+        return False
     return isinstance(command, Chargeback) or (
         isinstance(command, Adjustment)
         and command.amount < 0
@@ -101,6 +104,9 @@ def needs_of(commands: Iterable[Command]) -> Needs:
 
 def _add(needs: Needs, command: Command, account: uuid.UUID) -> None:
     match command:
+        case Payment():
+            # The most frequent; to find out that it is none of the others would take as long as to hash it.
+            pass
         case Refund() | Chargeback() | ChargebackReversal() | Reversal() | HoldRelease() | ReserveRelease():
             _add_subject(needs, command, account)
         case PayoutCorrect():
