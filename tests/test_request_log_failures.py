@@ -22,6 +22,7 @@ from alikassa.protocol.signatures import Digest
 from alikassa.server.application import Application
 from alikassa.server.balance import BalanceEndpoint, Errors
 from alikassa.server.log import RequestLog
+from alikassa.server.refusals import Cause
 from alikassa.server.requests import rows as rows_module
 from alikassa.server.requests import writer as writer_module
 from alikassa.server.requests.recorder import Recorder
@@ -174,3 +175,17 @@ async def test_the_writer_ends_with_what_is_left(sqlite: Database, recorder: Rec
     recorder.malformed(asked(), ["sign"])
     await writer.close()
     assert total(await all_rows(sqlite)) == 1
+
+
+async def test_a_log_that_is_closed_looks_nothing_up() -> None:
+    """A cause that comes after the end is told as unknown at once: the database may be closed by then."""
+    log, told, looked = RequestLog(), list[object](), list[object]()
+
+    async def cause() -> Cause:
+        looked.append(cause)
+        raise AssertionError
+
+    await log.close()
+    log.refused_later(ACCOUNT, cause, told.append, asked())
+    await asyncio.sleep(0.01)
+    assert (told, looked) == ([None], [])

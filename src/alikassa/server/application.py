@@ -16,6 +16,7 @@ from alikassa.ledger.reader import reader_for
 from alikassa.protocol.messages import BALANCE_PATH, INVALID
 from alikassa.server.answers import Answer, problem
 from alikassa.server.balance import FRESH_FROM_REPLICAS, Asked, BalanceEndpoint
+from alikassa.server.beat import AFTER_SECONDS
 from alikassa.server.correlation import Correlation
 from alikassa.server.freshness import Freshness
 from alikassa.server.garbage import spare_what_stays
@@ -167,6 +168,8 @@ class Application:
     async def stop(self) -> None:
         for watch in self._watches:
             watch.cancel()
+        # What was refused last is still to be looked up.
+        await asyncio.sleep(2 * AFTER_SECONDS)
         await self._log.close()
         await self._freshness.close()
         if self._requests is not None:

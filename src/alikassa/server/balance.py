@@ -20,6 +20,7 @@ from alikassa.protocol.freshness import Stamp
 from alikassa.protocol.messages import JSON, encode_balance
 from alikassa.protocol.signatures import decode_sign
 from alikassa.server.answers import Answer, invalid, problem
+from alikassa.server.beat import AFTER_SECONDS, next_beat
 from alikassa.server.correlation import Correlation
 from alikassa.server.freshness import Freshness, Refusal, Stale
 from alikassa.server.refusals import UNIFORM, Cause, Reason, find_cause
@@ -45,8 +46,6 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 FRESH_SECONDS = 1.0
 #: The same where replicas answer: their numbers are as old again.
 FRESH_FROM_REPLICAS = 0.25
-# Many times what a refusal takes.
-_BEAT_SECONDS = 0.005
 
 
 class Errors(StrEnum):
@@ -65,6 +64,8 @@ class Asked:
     __slots__ = ("account", "accounts", "begun", "headers", "named", "reading", "scope", "sign", "signs", "types")
 
     def __init__(self, headers: Headers, scope: object = None) -> None:
+        # First: what follows takes longer for an account that was not named before.
+        self.begun = time.monotonic()
         self.headers = headers
         self.scope = scope
         self.accounts = headers.get_all("account")
@@ -74,7 +75,6 @@ class Asked:
         self.sign = self.signs[0] if len(self.signs) == 1 else ""
         self.reading: asyncio.Future[Standing | None] | None = None
         self.named: Correlation | None = None
-        self.begun = time.monotonic()
 
     @property
     def correlation(self) -> Correlation:
@@ -289,9 +289,11 @@ class BalanceEndpoint:
     async def _refuse(self, asked: Asked, signature: bytes, body: bytes, *, stranger: bool) -> Answer:
         account = uuid.UUID(asked.account)
         if self._errors is Errors.UNIFORM:
-            await _next_beat(asked.begun)
+            await next_beat(asked.begun)
             # The answer first: what is looked up and kept for the logs must not show in its time.
-            asyncio.get_running_loop().call_soon(self._refused, asked, account, signature, body, stranger)
+            asyncio.get_running_loop().call_later(
+                AFTER_SECONDS, self._refused, asked, account, signature, body, stranger
+            )
             return invalid(UNIFORM)
         found = await find_cause(self._database, account, signature, body)
         self._log.refused(account, found, asked.correlation)
@@ -324,16 +326,6 @@ class BalanceEndpoint:
 
 def _has_failed(reading: asyncio.Future[Standing | None]) -> bool:
     return reading.done() and not reading.cancelled() and reading.exception() is not None
-
-
-async def _next_beat(begun: float) -> None:
-    """Wait for the next beat, counted from when the request began.
-
-    What was kept of the account, how many certificates it has: all of that takes microseconds that can be told apart
-    by who asks often enough. Refusals leave on the beat, whatever they took.
-    """
-    beats = (time.monotonic() - begun) // _BEAT_SECONDS + 1
-    await asyncio.sleep(begun + beats * _BEAT_SECONDS - asyncio.get_running_loop().time())
 
 
 def _balance(standing: Standing) -> Answer:

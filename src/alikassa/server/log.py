@@ -124,6 +124,7 @@ class RequestLog:
         self._log = structlog.get_logger("alikassa.server") if logger is None else logger
         self._waiting: asyncio.Queue[_Refused] = asyncio.Queue(_MOST_WAITING)
         self._worker: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._dropped = 0
         self._seldom = Seldom()
         # Of this second: lines about limited requests, and how many had none.
@@ -164,7 +165,7 @@ class RequestLog:
         about: Asker,
     ) -> None:
         """As `refused`, once the cause is known. `tell` is told it too, or None when it will not be found out."""
-        if self._waiting.full():
+        if self._is_closed or self._waiting.full():
             self.refused_without_cause()
             tell(None)
             return
@@ -239,6 +240,8 @@ class RequestLog:
         self._log.info("stopped")
 
     async def close(self) -> None:
+        """No more causes are worked out."""
+        self._is_closed = True
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
