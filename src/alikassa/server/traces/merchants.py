@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from alikassa.protocol.messages import BALANCE_PATH
 from alikassa.server.application import Application
 from alikassa.server.balance import BalanceEndpoint
+from alikassa.server.beat import AFTER_SECONDS
 from alikassa.server.correlation import REQUEST_ID
 from alikassa.server.requests.kept import Outcome
 from alikassa.server.requests.recorder import Recorder
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["TracedApplication"]
 
 _OUTCOME, _REASON = "alikassa.outcome", "alikassa.reason"
+# When a refusal has been told, and a stop still waits for it.
+_UNTIL_TOLD_SECONDS = 1.5 * AFTER_SECONDS
 
 
 class TracedApplication(Application):
@@ -84,8 +87,8 @@ class TracedApplication(Application):
         try:
             await super().__rsgi__(_TracedScope(scope, span), traced)
         finally:
-            # What became of it may be told right after the answer, so as not to show in its time.
-            asyncio.get_running_loop().call_soon(span.end, time.time_ns())
+            # What became of it may be told after the answer, so as not to show in its time.
+            asyncio.get_running_loop().call_later(_UNTIL_TOLD_SECONDS, span.end, time.time_ns())
 
 
 class _TracedScope:
