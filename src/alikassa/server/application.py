@@ -168,7 +168,7 @@ class Application:
     async def stop(self) -> None:
         for watch in self._watches:
             watch.cancel()
-        # What was refused last is still to be looked up.
+        # What was refused last is still to be told, to the log of requests and to traces.
         await asyncio.sleep(2 * AFTER_SECONDS)
         await self._log.close()
         await self._freshness.close()
