@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import tempfile
 import time
@@ -72,6 +73,25 @@ def test_what_a_process_counted_outlives_it(there: Path) -> None:
     assert (value(reading.read(), GONE), value(reading.read(), IN_FLIGHT)) == (13, None)
     assert value(Reading(there).read(), GONE) == 13
     assert [file.name for file in there.iterdir()] == ["ended"]
+
+
+def test_seconds_do_not_fall_by_their_last_digit_when_processes_end(there: Path) -> None:
+    """Floats that are added in another order differ in it: Prometheus takes the least fall for a counter that began
+    again."""
+    reading, drawn = Reading(there), random.Random(20)  # noqa: S311
+    alive = [Leaving(there) for _ in range(12)]
+    for one in alive:
+        took = Spread()
+        took.add_seconds(drawn.uniform(0, 5))
+        one.write([counted(families.CPU, drawn.uniform(0, 5), "workers"), spread(families.READ_SECONDS, took)])
+    seen = set()
+    for ended in range(len(alive) + 1):
+        totals = reading.read()
+        seen.add((value(totals, families.CPU.name), value(totals, families.READ_SECONDS.name)))
+        if ended < len(alive):
+            alive[ended].close()
+    assert len(seen) == 1
+    assert (there / "ended").exists()
 
 
 def test_a_reader_that_is_stopped_in_between_counts_nothing_twice(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,12 +35,19 @@ class Totals(msgspec.Struct, frozen=True):
 
 def counted(family: Family, value: float, *labels: str) -> Sample:
     """A counter's or a gauge's."""
-    return Sample(family.name, labels, value)
+    return Sample(family.name, labels, _whole_steps(value))
 
 
 def spread(family: Family, found: Spread, *labels: str) -> Sample:
     """A histogram's."""
-    return Sample(family.name, labels, found.total, tuple(found.buckets))
+    return Sample(family.name, labels, _whole_steps(found.total), tuple(found.buckets))
+
+
+def _whole_steps(value: float) -> float:
+    """To the nearest 2**-20 (a microsecond): sums of such values are exact, in whatever order. Otherwise a total of
+    seconds could fall by its last digit when a process ends and is added in another place, which Prometheus takes for
+    a counter that began again."""
+    return value if isinstance(value, int) else round(value * _STEPS) / _STEPS
 
 
 def add_up(processes: Iterable[Totals]) -> list[Sample]:
@@ -64,4 +71,5 @@ def _two(family: Family, one: Sample, other: Sample) -> Sample:
     return Sample(one.family, one.labels, one.value + other.value, buckets)
 
 
+_STEPS = 2**20
 _BY_NAME = {family.name: family for family in FAMILIES}
