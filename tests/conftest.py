@@ -40,6 +40,17 @@ PAGE_ANSWER = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is judged by the clock has three tries.
+
+    A machine that stood still for half a second has spoiled such a verdict. What is broken fails each time, and `-ra`
+    tells of each try. A test without the mark has one.
+    """
+    for item in items:
+        if item.get_closest_marker("by_the_clock"):
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes the configuration, data or keyring of whoever runs it."""

@@ -33,6 +33,7 @@ def worked() -> Iterator[tuple[int, float]]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.by_the_clock
 def test_processes_below_are_counted(worked: tuple[int, float]) -> None:
     """Processor time to the clock's ticks, and starting both is little beside it; memory with all that is held."""
     pid, seconds = worked

@@ -309,6 +309,7 @@ UNREADABLE: dict[str, tuple[bytes, bytes, tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_a_form_that_cannot_be_read_is_refused(name: str, cabinet: Cabinet, owner: Visitor) -> None:
     """At the login, by a stranger, and where a file is uploaded, by an owner: never with an error of ours."""
@@ -341,6 +342,7 @@ def test_a_cookie_of_another_site_that_hides_ours_is_told(cabinet: Cabinet, owne
     assert b"A cookie that your browser sent cannot be read" in body
 
 
+@pytest.mark.by_the_clock
 def test_a_form_that_does_not_come_is_not_waited_for(cabinet: Cabinet) -> None:
     """Whoever stalls is answered when their time is over; whoever hangs up is no error of ours."""
     head = b"POST /cabinet/login HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 50\r\n\r\ncsrf="

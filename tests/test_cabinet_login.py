@@ -267,6 +267,7 @@ def test_after_five_wrong_passwords_the_right_one_is_refused_too(cabinet: Cabine
     assert owner.attempt("guessed", PASSWORD)[0] == 303
 
 
+@pytest.mark.by_the_clock
 def test_attempts_made_at_once_are_no_more_than_one_by_one(cabinet: Cabinet) -> None:
     """Of fifty that come together five are looked at, and the server answers others meanwhile."""
     guesser = Stranger(cabinet.url, "127.0.0.4")

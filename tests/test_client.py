@@ -128,6 +128,7 @@ def test_nobody_listening_is_a_network_error(ask: Ask, unused_port: int) -> None
     assert not isinstance(caught.value, DeadlineExceededError)
 
 
+@pytest.mark.by_the_clock
 def test_retry_after_is_obeyed(ask: Ask) -> None:
     """A 429 that names a time is tried again after that time, not before."""
     with wire_server(respond(429, b"{}", Retry_After="1"), ok()) as server:
@@ -137,6 +138,7 @@ def test_retry_after_is_obeyed(ask: Ask) -> None:
     assert len(server.requests) == 2
 
 
+@pytest.mark.by_the_clock
 def test_retry_after_beyond_the_deadline_is_told_at_once(ask: Ask) -> None:
     """When the server wants more time than the call has, waiting would be in vain."""
     started = time.monotonic()
@@ -179,6 +181,7 @@ def test_an_answer_that_is_none_is_a_protocol_error(ask: Ask, body: bytes) -> No
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 126\r\n\r\n" + PAGE_ANSWER
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("script", [drip(ANSWER, 0.15), drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 999, 0.15), silence(9)])
 def test_no_server_can_stretch_the_deadline(ask: Ask, script: Any) -> None:
     """Whether it drips headers, drips a body or says nothing: the call ends when its time is over."""
@@ -188,6 +191,7 @@ def test_no_server_can_stretch_the_deadline(ask: Ask, script: Any) -> None:
     assert 0.4 < time.monotonic() - started < 2.5
 
 
+@pytest.mark.by_the_clock
 def test_waiting_to_try_again_does_not_outlast_the_deadline(ask: Ask, unused_port: int) -> None:
     """When there is no time left for another try, the last error is told instead of sleeping past the end."""
     started = time.monotonic()
@@ -277,6 +281,7 @@ def test_a_signer_that_gives_no_bytes_is_told() -> None:
         client.balance()
 
 
+@pytest.mark.by_the_clock
 def test_the_deadline_covers_all_attempts(ask: Ask) -> None:
     """Retries share the call's time instead of adding to it."""
     started = time.monotonic()
@@ -313,6 +318,7 @@ def test_threads_share_a_client(keys: Path) -> None:
     assert {one.raw for one in found} == {PAGE_ANSWER}
 
 
+@pytest.mark.by_the_clock
 def test_a_call_may_have_its_own_timeout(keys: Path) -> None:
     """`balance(timeout=...)` goes before the client's own."""
     with wire_server(silence(9)) as server, Client(PAGE_ACCOUNT, keys, base_url=server.url) as client:

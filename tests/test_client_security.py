@@ -132,6 +132,7 @@ def test_a_stranger_behind_such_a_proxy_is_not_trusted(kind: str, keys: Path, ca
     assert server.requests == []
 
 
+@pytest.mark.by_the_clock
 @BOTH
 def test_what_drips_through_a_tls_proxy_does_not_stretch_a_call(
     kind: str, keys: Path, ca: trustme.CA, bundle: Path

@@ -85,6 +85,7 @@ def ask(kind: str, signer: BlockingSigner, **settings: Any) -> None:
 BOTH = pytest.mark.parametrize("kind", ["sync", "async"])
 
 
+@pytest.mark.by_the_clock
 @BOTH
 def test_a_calls_time_covers_its_signer(kind: str) -> None:
     """A signer that does not come to an end does not keep the call, whose error says who was late."""

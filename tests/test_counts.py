@@ -36,6 +36,7 @@ def test_a_value_is_below_the_power_of_two_that_it_is_counted_at() -> None:
     assert seconds.count == 6
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.anyio
 async def test_reads_are_counted_with_how_many_they_served(shop_here: Shop) -> None:
     """Five that wait together are one read; a failed one is counted with its error, by the last word of its name."""

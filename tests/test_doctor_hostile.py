@@ -279,6 +279,7 @@ def test_a_proxy_may_answer_any_success(tmp_path: Path) -> None:
     assert findings[-1].code == "network.tls"
 
 
+@pytest.mark.by_the_clock
 def test_a_dripping_proxy_has_no_more_time() -> None:
     """A proxy that answers by the byte is given up when the time of one probe is over."""
     begun = time.monotonic()
@@ -300,6 +301,7 @@ def full() -> Iterator[tuple[str, int]]:
         yield server.getsockname()
 
 
+@pytest.mark.by_the_clock
 def test_many_addresses_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name with many addresses, none of which answers, takes as long as one."""
     with contextlib.ExitStack() as kept:

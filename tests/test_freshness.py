@@ -264,6 +264,7 @@ async def test_a_nonce_that_cannot_be_kept_is_not_answered(worker: Worker, datab
     assert (await worker.ask(stamped())).status == 200
 
 
+@pytest.mark.by_the_clock
 async def test_a_database_that_hangs_is_not_waited_for(
     worker: Worker, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +278,7 @@ async def test_a_database_that_hangs_is_not_waited_for(
         assert time.monotonic() - begun < 2
 
 
+@pytest.mark.by_the_clock
 async def test_past_the_bound_a_nonce_does_not_wait(shop_here: Shop, worker: Worker, database: Database) -> None:
     """While the table or the file is held, so many wait; the next is told 503 at once, and none of the others is."""
     certificate = shop_here.payout_certificate

@@ -54,6 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpsServer]:
         yield running
 
 
+@pytest.mark.by_the_clock
 def test_closing_ends_what_is_under_way(
     keys: Path, server: HttpsServer, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_server_without_http2_is_asked_over_http11(kind: str, keys: Path, ca: 
     assert server.requests[0].startswith(b"POST /v1/account/balance HTTP/1.1\r\n")
 
 
+@pytest.mark.by_the_clock
 def test_each_thread_on_a_connection_has_its_own_deadline(keys: Path, server: HttpsServer) -> None:
     """A short call ends in its time while a long one waits on the same connection, and the long one is not hurt."""
     server.will(waits(1.2))

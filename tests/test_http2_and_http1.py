@@ -199,6 +199,7 @@ def test_a_server_that_stays_broken_is_told(way: Way, server: HttpsServer) -> No
     assert caught.value.remedy
 
 
+@pytest.mark.by_the_clock
 def test_retry_after_as_a_date_is_by_the_servers_clock(way: Way, server: HttpsServer) -> None:
     """A 429 with an HTTP date, from a server whose clock is a year behind: one second is one second."""
     now = datetime.now(UTC) - timedelta(days=365)
@@ -209,6 +210,7 @@ def test_retry_after_as_a_date_is_by_the_servers_clock(way: Way, server: HttpsSe
     assert 0.9 <= time.monotonic() - started < 3
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("form", ["60", "date"])
 def test_retry_after_beyond_the_calls_time_is_told_at_once(way: Way, server: HttpsServer, form: str) -> None:
     """Waiting would be in vain: the error has the seconds."""
@@ -247,6 +249,7 @@ def test_an_answer_that_always_breaks_off_is_a_network_error(way: Way, server: H
     assert len(server.asked) == 2
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("script", [drips(PAGE_ANSWER, 0.1), waits(2)], ids=["drip", "silence"])
 def test_no_server_stretches_a_call(way: Way, server: HttpsServer, script: Any) -> None:
     """Whether it drips or says nothing: the call ends when its time is over."""
@@ -257,6 +260,7 @@ def test_no_server_stretches_a_call(way: Way, server: HttpsServer, script: Any) 
     assert 0.3 < time.monotonic() - started < 1.8
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("script", [drips(PAGE_ANSWER, 0.1), waits(2)], ids=["drip", "silence"])
 def test_an_attempt_that_ran_out_is_tried_again(way: Way, server: HttpsServer, script: Any) -> None:
     """While the call has time, the next attempt may be luckier; it has a connection of its own."""

@@ -102,6 +102,7 @@ def test_a_client_asks_kms_once(key: dict[str, str], kms: Any, tmp_path: Path) -
     assert signs[0] == signs[1]
 
 
+@pytest.mark.by_the_clock
 def test_a_calls_time_covers_kms(key: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A KMS that accepts the question and says nothing keeps a call no longer than its `timeout`."""
     with wire_server(silence(2)) as silent, Client(PAGE_ACCOUNT, f"aws-kms:{key['KeyId']}", timeout=0.4) as client:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from behind_nginx import require
 from conftest import Server, free_port
 from raw_http import PATH, balance_headers, shop_server
@@ -46,6 +48,7 @@ def statuses(server: Server, archive: Path, address: str, count: int) -> list[in
     return [server.request("POST", PATH, headers, b"{}")[0] for _ in range(count)]
 
 
+@pytest.mark.by_the_clock
 def test_workers_keep_one_count(tmp_path: Path, archives: Callable[[str], Path]) -> None:
     """Two workers let no more pass than the limit; while Redis hangs or is away each counts by itself, quickly and
     without refusing anybody for it; and when it is back they count together again."""

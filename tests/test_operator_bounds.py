@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from litestar.types import Message, Receive, Scope, Send
 
 
+@pytest.mark.by_the_clock
 def test_a_body_that_stalls_is_refused_in_time(tmp_path: Path) -> None:
     """408 in the one shape, and the connection is closed; others are answered meanwhile and after."""
     with operator_served(tmp_path, f"sqlite:///{tmp_path / 'books.db'}", "--body-seconds", "1") as served:

@@ -41,6 +41,7 @@ ORDER BY 1
 """
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_backends_give_a_read_up_by_themselves(shop_here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each reader tells who waits, and drops its connection. PostgreSQL does not notice that while it waits for
@@ -97,6 +98,7 @@ def many_lots(file: Path) -> Iterator[None]:
             other.execute("ALTER TABLE lots_kept RENAME TO lots")
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_sqlite_gives_a_read_up(shop_here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop waits with it, so not for long: whoever joined it is told 503's reason, and the next read is as ever."""

@@ -84,6 +84,7 @@ BEGUN = {
 }
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("begin", [pytest.param(begin, id=name) for name, begin in BEGUN.items()])
 def test_stalled_body_is_answered_and_closed(
     server: Server,
@@ -96,6 +97,7 @@ def test_stalled_body_is_answered_and_closed(
     assert SECONDS * 0.9 <= seconds < SECONDS + AT_MOST
 
 
+@pytest.mark.by_the_clock
 def test_dripped_body_is_answered_and_closed(server: Server, good: Headers) -> None:
     """--body-seconds is for the whole body: a client that sends a byte now and then does not stretch it."""
     received, seconds = dripped(server, request([*good, ("Content-Length", "1000")], None, keep_alive=True), b" ")
@@ -104,6 +106,7 @@ def test_dripped_body_is_answered_and_closed(server: Server, good: Headers) -> N
     assert seconds < SECONDS + AT_MOST
 
 
+@pytest.mark.by_the_clock
 def test_stalled_headers_are_closed(server: Server) -> None:
     """A connection whose headers do not come within --header-seconds is closed."""
     answers, seconds = stalled(server, b"POST /v1/account/balance HTTP/1.1\r\nHost: 127.0.0.1\r\n")
@@ -111,12 +114,14 @@ def test_stalled_headers_are_closed(server: Server) -> None:
     assert SECONDS * 0.9 <= seconds < SECONDS + AT_MOST
 
 
+@pytest.mark.by_the_clock
 def test_dripped_headers_are_closed(server: Server) -> None:
     """--header-seconds is for all headers: a client that sends a byte now and then does not stretch it."""
     _, seconds = dripped(server, b"POST /v1/account/balance HTTP/1.1\r\nX-Slow: ", b"x")
     assert seconds < SECONDS + AT_MOST
 
 
+@pytest.mark.by_the_clock
 def test_silent_connection_is_closed(server: Server) -> None:
     """A connection on which nothing is ever sent is closed."""
     answers, seconds = stalled(server, b"")
@@ -124,6 +129,7 @@ def test_silent_connection_is_closed(server: Server) -> None:
     assert seconds < SECONDS + AT_MOST
 
 
+@pytest.mark.by_the_clock
 def test_idle_connection_is_closed(server: Server, good: Headers) -> None:
     """A connection that idles after its answer is closed."""
     answers, seconds = stalled(server, request(good, keep_alive=True))
@@ -131,6 +137,7 @@ def test_idle_connection_is_closed(server: Server, good: Headers) -> None:
     assert SECONDS * 0.9 <= seconds < SECONDS + AT_MOST
 
 
+@pytest.mark.by_the_clock
 def test_stalled_clients_do_not_keep_others_waiting(server: Server, good: Headers) -> None:
     """While a hundred clients stall, another is answered at once."""
     clients = [connect(server) for _ in range(100)]
@@ -148,6 +155,7 @@ def test_stalled_clients_do_not_keep_others_waiting(server: Server, good: Header
 # Shutdown
 
 
+@pytest.mark.by_the_clock
 def test_stalled_clients_do_not_hang_shutdown(sqlite_shop: Shop, serve: Callable[..., Server], good: Headers) -> None:
     """With clients stalled in headers, in body and after an answer, SIGTERM ends the server in --shutdown-seconds."""
     patience = ("--body-seconds", "60", "--header-seconds", "60")

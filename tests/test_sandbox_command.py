@@ -267,6 +267,7 @@ def test_a_reset_over_http_takes_everything_away() -> None:
         assert here.done("POST", "/accounts", {"id": PAGE_ACCOUNT})["account"] == PAGE_ACCOUNT
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_at_once_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C ends it in a moment, with success, though a client is connected; its folder is gone."""

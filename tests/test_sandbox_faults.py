@@ -93,6 +93,7 @@ def test_failing(sandbox: Sandbox, client: Client, status: int) -> None:
     assert (caught.value.status, caught.value.retryable) == (status, True)
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("fault", [Silent(), Dripping(seconds=0.05)])
 def test_late(sandbox: Sandbox, client: Client, fault: Fault) -> None:
     """No answer, and one that takes its time byte by byte, end with the attempt's time."""

@@ -114,6 +114,7 @@ def test_a_reset_waits_for_what_is_under_way(sandbox: Sandbox, caplog: pytest.Lo
 CUT = ("Content-Length", "2")
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.parametrize("fault", [None, RateLimited()])
 def test_a_stalled_body_is_answered(fault: RateLimited | None) -> None:
     """A body that does not come in its time gets 408 in the server's words, or the fault that was set; and an end."""

@@ -20,6 +20,7 @@ from conftest import open_shop
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.by_the_clock
 async def test_a_slow_database_makes_nobody_wait_long(postgresql_url: str, archives: Callable[[str], Path]) -> None:
     """While a read hangs, so many may wait and no more; once they have waited a second, none; then all are told, and
     when the database answers again, so do we."""

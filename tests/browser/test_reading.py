@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
 from babel.dates import format_datetime
 from playwright.sync_api import expect
 
@@ -84,6 +85,7 @@ def test_a_statement_is_downloaded_and_agrees_with_the_api(reader: Reader, tmp_p
     reader.look_at("print")
 
 
+@pytest.mark.by_the_clock
 def test_ten_thousand_entries_stay_quick(reader: Reader) -> None:
     """A page of a long statement comes in under half a second, also a later one; older entries join those shown."""
     page, path = reader.page, f"/cabinet/accounts/{reader.books.many}/statement"
