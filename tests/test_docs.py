@@ -63,8 +63,20 @@ def script_of(blocks: list[Block]) -> str:
             continue
         # Here everything is installed, and a repository's own make would run this very test.
         code = re.sub(r"^(?:pip install|make) .*$", "", code, flags=re.MULTILINE)
+        # A reader with a slow machine sees that it has not started yet; a script has to look.
+        code = re.sub(
+            r"^(.* &)\nsleep \d+$", lambda found: f"{found[0]}\n{_listening(found[1])}", code, flags=re.MULTILINE
+        )
         parts.append(f"echo '{MARK}'\n{code}")
     return "".join(parts)
+
+
+def _listening(command: str) -> str:
+    """Shell that waits, for half a minute at most, until the command answers on its ports."""
+    return "\n".join(
+        f"for _ in {{1..300}}; do (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && break; sleep 0.1; done"
+        for port in re.findall(r"port (\d+)", command)
+    )
 
 
 def with_free_ports(text: str) -> str:

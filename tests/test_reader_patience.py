@@ -7,7 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,34 +52,35 @@ async def test_backends_give_a_read_up_by_themselves(shop_here: Shop, monkeypatc
     address = Address.parse(shop_here.database)
     reader, lanes, permissions = PostgresqlReader(address), LaneReader(address, None), Permissions(address, None)
     numbers, beats = NumbersServer("primary", address, uuid.uuid4(), 0.5, standby=False), Beats(address)
-    # Within a transaction it would always see the same.
-    other, watching = [await asyncpg.connect(shop_here.database) for _ in range(2)]
+    async with AsyncExitStack() as stack:
+        for one in (reader, lanes, permissions, beats):
+            stack.push_async_callback(one.close)
+        # Within a transaction it would always see the same.
+        other, watching = [await asyncpg.connect(shop_here.database) for _ in range(2)]
+        for connection in (other, watching):
+            stack.push_async_callback(connection.close)
 
-    async def busy() -> list[str]:
-        return [row[0] for row in await watching.fetch(_BUSY)]
+        async def busy() -> list[str]:
+            return [row[0] for row in await watching.fetch(_BUSY)]
 
-    async with other.transaction():
-        await other.execute("LOCK TABLE accounts, heartbeats")
-        begun = time.monotonic()
-        found = await asyncio.gather(
-            *(reader.find(PAGE_ACCOUNT), lanes.find(PAGE_ACCOUNT), permissions.find([PAGE_ACCOUNT])),
-            *(numbers.numbers([PAGE_ACCOUNT]), beats.beat()),
-            return_exceptions=True,
-        )
-        numbers.drop()
-        assert [type(error) for error in found[:4]] == [DatabaseUnavailableError] * 3 + [TimeoutError]
-        assert found[4] is False
-        assert time.monotonic() - begun < 3
-        whose = ("balance", "balance", "heartbeat", "numbers", "permissions")
-        assert await busy() == [f"alikassa {one}" for one in whose]
-        async with asyncio.timeout(6):
-            while await busy():  # noqa: ASYNC110 - PostgreSQL tells nobody
-                await asyncio.sleep(0.05)
-    await other.close()
-    await watching.close()
-    assert await reader.find(PAGE_ACCOUNT) is not None
-    for one in (reader, lanes, permissions, beats):
-        await one.close()
+        async with other.transaction():
+            await other.execute("LOCK TABLE accounts, heartbeats")
+            begun = time.monotonic()
+            found = await asyncio.gather(
+                *(reader.find(PAGE_ACCOUNT), lanes.find(PAGE_ACCOUNT), permissions.find([PAGE_ACCOUNT])),
+                *(numbers.numbers([PAGE_ACCOUNT]), beats.beat()),
+                return_exceptions=True,
+            )
+            numbers.drop()
+            assert [type(error) for error in found[:4]] == [DatabaseUnavailableError] * 3 + [TimeoutError]
+            assert found[4] is False
+            assert time.monotonic() - begun < 3
+            whose = ("balance", "balance", "heartbeat", "numbers", "permissions")
+            assert await busy() == [f"alikassa {one}" for one in whose]
+            async with asyncio.timeout(6):
+                while await busy():  # noqa: ASYNC110 - PostgreSQL tells nobody
+                    await asyncio.sleep(0.05)
+        assert await reader.find(PAGE_ACCOUNT) is not None
 
 
 @contextmanager
