@@ -20,6 +20,7 @@ from alikassa.server.requests.asking import requests_of, uses_of
 from alikassa.server.requests.kept import NOBODY, Outcome
 from alikassa.server.requests.recorder import Recorder
 from alikassa.server.requests.rows import Ring
+from alikassa.server.requests.writer import RequestWriter
 from alikassa.server.verification import Verified
 from conftest import PAGE_ACCOUNT, Shop
 from recorded import ACCOUNT, all_rows, asked, refuse, total, write
@@ -219,6 +220,28 @@ async def test_rings_keep_the_newest(
         # A worker may be a twentieth late, here less than a row or two.
         assert most <= len(kept) <= most + 1
         assert sorted(kept) == sorted(written[ring][-len(kept) :])
+
+
+async def test_after_a_start_rings_are_pruned_bit_by_bit(
+    database: Database, recorder: Recorder, signed_by: Verified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker knows none of them: whoever books does not wait until all have been looked at, and each has its turn."""
+    monkeypatch.setattr(rows_module, "MOST_VERIFIED", 60)
+    monkeypatch.setattr(writer_module, "_MOST_PRUNED", 2)
+    accounts = [uuid.UUID(int=number) for number in range(1, 6)]
+
+    async def ask(writer: RequestWriter, times: int) -> list[int]:
+        """How many rows each ring has, the shortest first."""
+        for account in accounts * times:
+            recorder.ok(asked(account), signed_by)
+        await writer.flush()
+        return sorted(Counter(row.account_id for row in await all_rows(database)).values())
+
+    for _ in range(4):
+        await ask(write(database, recorder), 20)
+    restarted = write(database, recorder)
+    for expected in ([60, 60, 81, 81, 81], [60, 60, 61, 61, 82], [60, 61, 61, 62, 62]):
+        assert await ask(restarted, 1) == expected
 
 
 # Reasons

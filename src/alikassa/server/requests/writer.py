@@ -31,8 +31,9 @@ _SLACK = 20
 # A database that stays away is told of once in so many seconds.
 _TELL_SECONDS = 10.0
 _MOST_REMEMBERED = 40_000
-# Rows of one transaction: whoever books waits for its lock.
+# Rows of one transaction, and rings that are pruned in it: whoever books waits for its lock.
 _MOST_TOGETHER = 500
+_MOST_PRUNED = 50
 # Where each lane has a transaction of its own: after so many seconds no other lane is begun.
 _LANES_SECONDS = 10.0
 
@@ -46,7 +47,7 @@ class RequestWriter:
         self._log = log
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
-        # How many rows were written to a ring since it was pruned.
+        # How many rows were written to a ring since it was pruned here.
         self._unpruned: dict[Ring, int] = {}
         # Uses that are not written yet, and when others were.
         self._uses: dict[Use, datetime] = {}
@@ -154,7 +155,7 @@ class RequestWriter:
             async with self._writer.transaction() as connection:
                 there = await find_named(connection, bit.rows, bit.counted)
                 rings, left = await write_requests(connection, *(bit if strays is None else bit.of(there)), there)
-                full = [ring for ring, count in rings.items() if self._is_full(ring, count)]
+                full = self._fullest(rings)
                 await prune(connection, full)
                 await write_uses(connection, uses)
             del part.rows[: len(bit.rows)]
@@ -176,14 +177,23 @@ class RequestWriter:
         if len(self._unpruned) > _MOST_REMEMBERED:
             self._unpruned.clear()
         for ring, count in rings.items():
-            self._unpruned[ring] = self._unpruned.get(ring, 0) + count
+            if ring in self._unpruned:
+                self._unpruned[ring] += count
         for ring in pruned:
             self._unpruned[ring] = 0
 
-    def _is_full(self, ring: Ring, count: int) -> bool:
-        """Whether it may have more than it should by now. One that was not met before may."""
-        before = self._unpruned.get(ring)
-        return before is None or before + count > ring.most // _SLACK
+    def _fullest(self, rings: dict[Ring, int]) -> list[Ring]:
+        """Those to be pruned now: they may have more than they should. One that was never pruned here may, too.
+
+        After a start nobody knows any: their turns come bit by bit, after those that are known to be full. (Those are
+        fewer than are pruned at a time, as each was written to so often.)
+        """
+        full = [
+            (self._unpruned.get(ring, 0) + count, ring)
+            for ring, count in rings.items()
+            if ring not in self._unpruned or self._unpruned[ring] + count > ring.most // _SLACK
+        ]
+        return [ring for _, ring in sorted(full, reverse=True)[:_MOST_PRUNED]]
 
     def _tell(self, *, now: bool = False) -> None:
         if self._recorder.lost and (now or time.monotonic() - self._told >= _TELL_SECONDS):
