@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import uuid
 
+from alikassa.ledger.ids import QuickIds
 from alikassa.server.balance import Asked
 
 
@@ -25,6 +27,21 @@ def test_an_id_is_of_when_the_request_came() -> None:
     time.sleep(0.05)
     made = (asked.correlation.id.int >> 80) / 1000
     assert before - 0.002 <= made <= after + 0.002
+
+
+def test_quick_ids_are_uuids_in_the_order_of_time() -> None:
+    """Different ones, of version 7, each of the millisecond in which it was made."""
+    one, other = QuickIds(), QuickIds()
+    before = time.time_ns() // 1_000_000
+    texts = [one() for _ in range(20_000)]
+    after = time.time_ns() // 1_000_000
+    ids = [uuid.UUID(text) for text in texts]
+    assert [str(id_) for id_ in ids] == texts
+    assert {(id_.version, id_.variant) for id_ in ids} == {(7, uuid.RFC_4122)}
+    millis = [id_.int >> 80 for id_ in ids]
+    assert before <= millis[0] <= millis[-1] <= after
+    assert millis == sorted(millis)
+    assert len({*texts, *(other() for _ in range(20_000))}) == 40_000
 
 
 def test_a_fork_makes_other_ids() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from litestar.enums import ScopeType
 
 from alikassa.errors import OverloadedError
-from alikassa.server.correlation import Correlation
+from alikassa.ledger.ids import QuickIds
+from alikassa.server.correlation import REQUEST_ID
 from alikassa.server.operator.manners import ALWAYS
 from alikassa.server.operator.refusals import RequestError, problem_of
 
@@ -49,6 +50,7 @@ class Bounds:
         self._statuses = statuses
         self._under_way = 0
         self._turns = asyncio.Semaphore(MOST_WORKED_ON)
+        self._new_id = QuickIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -85,7 +87,7 @@ class Bounds:
 
     def _refused(self) -> Refusal:
         self._statuses[_FULL.status] += 1
-        return Refusal(_FULL.status, [*_FULL_HEADERS, Correlation().header], _FULL.answer.body)
+        return Refusal(_FULL.status, [*_FULL_HEADERS, (REQUEST_ID, self._new_id())], _FULL.answer.body)
 
     def _patient(self, receive: Receive) -> Receive:
         """Receives the body until it has taken too long altogether; afterwards only waits for who asks to go away."""
