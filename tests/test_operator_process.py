@@ -80,16 +80,6 @@ def test_what_is_due_is_swept(shared: Served) -> None:
     wait_until(released)
 
 
-def test_no_thread_takes_anothers_place(served: Served) -> None:
-    """All of both processes, the web server's own threads too."""
-    family = [served.server.process.pid]
-    for pid in family:
-        family += children(pid)
-    threads = [int(task.name) for pid in family for task in Path(f"/proc/{pid}/task").iterdir()]
-    assert len(threads) > 4
-    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
-
-
 def test_when_the_operators_process_dies_all_ends(served: Served) -> None:
     """Its death ends the merchants' server too, with an exit code that says so."""
     os.kill(operator_process(served.server.process.pid), signal.SIGKILL)

@@ -22,7 +22,7 @@ from alikassa.server.application import Application
 from alikassa.server.limits.addresses import parse_networks
 from alikassa.server.log import RequestLog, configure_logging
 from alikassa.server.metrics.folder import new_folder
-from alikassa.server.web import spare_switches, url_of, web_server
+from alikassa.server.web import url_of, web_server
 
 if TYPE_CHECKING:
     from alikassa.server.operator.process import OperatorProcess
@@ -73,7 +73,6 @@ def _application(settings: Settings) -> type[Application]:
 
 
 def _serve(settings: Settings, application: type[Application], address: str, port: int, operator_target: str) -> None:
-    spare_switches()
     operator = _operator_beside(settings, port, operator_target) if settings.operator else None
     tls = settings.tls_cert is not None
     server = web_server(

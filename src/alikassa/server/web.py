@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from granian.constants import HTTPModes, Interfaces, RuntimeModes, SSLProtocols
@@ -18,7 +15,7 @@ from alikassa.server.log import web_server_logging
 if TYPE_CHECKING:
     from alikassa.server.settings import Settings
 
-__all__ = ["spare_switches", "url_of", "web_server"]
+__all__ = ["url_of", "web_server"]
 
 # A request's headers altogether, in bytes; past it the answer is 431. The least that the HTTP library takes.
 _LONGEST_HEADERS = 8192
@@ -65,18 +62,6 @@ def web_server(
         respawn_failed_workers=True,
         workers_kill_timeout=settings.shutdown_seconds,
     )
-
-
-def spare_switches() -> None:
-    """From now on no thread of this process, or of one that it starts, takes another's place on a core by waking up.
-
-    The web server's thread wakes up for each request. Where cores are few it took the interpreter's place each time,
-    thousands of times a second, to read one request; now it reads those that came meanwhile together. On one core that
-    makes 1.8 times as many balances and 1.3 times as many payments. Linux alone has this; who forbids it goes without.
-    """
-    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def url_of(address: str, port: int, *, tls: bool) -> str:
