@@ -161,6 +161,7 @@ async def test_the_numbers_come_from_the_replica(pair: Pair, database: Database,
         assert watch.told == [("1, postgresql://postgres@/books", "used")]
 
 
+@pytest.mark.by_the_clock
 async def test_never_older_than_the_bound(pair: Pair, database: Database, account: uuid.UUID) -> None:
     """While the replica lags, no answer lacks what was committed longer ago than the bound; then the primary answers,
     and the replica again once it has caught up."""
