@@ -43,7 +43,7 @@ PAGE_ANSWER = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is judged by the clock has three tries.
 
-    A machine that stood still for half a second has spoiled such a verdict. What is broken fails each time, and `-ra`
+    A machine that stood still for half a second has spoiled such a verdict. What is broken fails each time, and `-rR`
     tells of each try. A test without the mark has one.
     """
     for item in items:
