@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from alikassa.errors import DatabaseError
 from alikassa.ledger.address import Address
 from alikassa.ledger.database import Database
+from alikassa.ledger.reader import reader_for
 from alikassa.ledger.sqlite_driver import DriverConnection, connect
 
 pytestmark = pytest.mark.anyio
@@ -151,6 +152,26 @@ async def test_a_file_that_was_read_only_for_a_while_is_written_to_again(sqlite_
             connection.execute("CREATE TABLE counted (n INTEGER)")
         for _ in range(6):
             await _count_once(database)
+
+
+async def test_whoever_joined_a_read_only_index_does_not_keep_it(sqlite_url: str) -> None:
+    """A reader that opens the writable files while another connection still has their index read-only shares it. What
+    is written then is refused, and after that the reader lets go."""
+    await (await Database.open(sqlite_url, create=True)).close()
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    async with Database.attach(sqlite_url) as database:
+        reader = reader_for(database)
+        with _held(file):
+            with _immutable(file):
+                earlier = sqlite3.connect(file)
+                earlier.execute("SELECT count(*) FROM accounts").fetchone()
+            await reader.ping()
+            earlier.close()
+            with pytest.raises(DatabaseError, match="cannot be written to"):
+                await database.check_writable()
+            await reader.ping()
+            await database.check_writable()
+        await reader.close()
 
 
 @contextmanager

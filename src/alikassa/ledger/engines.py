@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from alikassa.ledger.address import backend_bound
 from alikassa.ledger.sqlite_driver import connect
+from alikassa.ledger.sqlite_file import note_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,8 +130,12 @@ def _sqlite_engine(
     def let_go(connection: Any, record: Any) -> None:
         # Connections of one process share how the log's index is open: one that found it read-only and stays keeps
         # every writer from it, long after that is over.
-        if connection is not None and not connection.driver_connection.opened.writable:
+        if connection is not None and not connection.driver_connection.opened.may_stay(file):
             record.invalidate()
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def note(context: Any) -> None:
+        note_error(file, context.original_exception)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:

@@ -17,7 +17,7 @@ from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts, ExactSum
 from alikassa.ledger.failures import translate
 from alikassa.ledger.kept import KeptRow, KeptRows, put
 from alikassa.ledger.reader import ActiveCertificate, Standing
-from alikassa.ledger.sqlite_file import is_writable
+from alikassa.ledger.sqlite_file import is_writable, refusals_of
 from alikassa.ledger.waiting import LANE_OF_ENDING, MOST_SECONDS, Waiting
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class SqliteReader:
         # Connections of one process share how the log's index is open: kept by a reader that found it read-only, it
         # would be so for every writer, too, long after that is over.
         self._opened_writable = True
+        self._refusals = 0
         self._look_at = 0.0
         # When the read that is under way did, by the monotonic clock.
         self._begun = 0.0
@@ -169,7 +170,11 @@ class SqliteReader:
         """Another file may have taken the place of the one that is open: a restored copy, say."""
         self._look_at = time.monotonic() + _LOOK_SECONDS
         identity = self._identity()
-        if identity != self._opened or (not self._opened_writable and is_writable(self._file)):
+        if (
+            identity != self._opened
+            or (not self._opened_writable and is_writable(self._file))
+            or self._refusals != refusals_of(self._file)
+        ):
             self._disconnect()
 
     def _identity(self) -> tuple[int, int]:
@@ -183,6 +188,7 @@ class SqliteReader:
         # mode=rw: a file that is gone must not come back empty.
         self._opened = self._identity()
         self._opened_writable = is_writable(self._file)
+        self._refusals = refusals_of(self._file)
         connection = sqlite3.connect(
             f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
         )
