@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from alikassa.errors import DatabaseError
+from alikassa.errors import DatabaseError, DatabaseUnavailableError
 from alikassa.ledger.address import Address
 from alikassa.ledger.database import Database
 from alikassa.ledger.reader import reader_for
 from alikassa.ledger.sqlite_driver import DriverConnection, connect
+from alikassa.ledger.sqlite_file import note_error
 
 pytestmark = pytest.mark.anyio
 
@@ -172,6 +175,104 @@ async def test_whoever_joined_a_read_only_index_does_not_keep_it(sqlite_url: str
             await reader.ping()
             await database.check_writable()
         await reader.close()
+
+
+async def test_whoever_is_idle_lets_go_of_a_file_that_was_read_only(sqlite_url: str) -> None:
+    """A reader that nobody asks anything holds up no writer."""
+    await (await Database.open(sqlite_url, create=True)).close()
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    async with Database.attach(sqlite_url) as database:
+        reader = reader_for(database)
+        with _held(file):
+            with _immutable(file):
+                await reader.ping()
+                with pytest.raises(DatabaseError, match="cannot be written to"):
+                    await database.check_writable()
+            await database.check_writable()
+        await reader.close()
+
+
+async def test_a_file_that_was_read_only_is_written_to_again_however_busy_it_is(sqlite_url: str) -> None:
+    """At no moment is nobody reading; whoever begins to waits until those are done who began while it was read-only."""
+    await (await Database.open(sqlite_url, create=True)).close()
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    async with Database.attach(sqlite_url) as database:
+        reader = reader_for(database)
+        failed: list[str] = []
+        reads = 0
+
+        async def ask() -> None:
+            nonlocal reads
+            while True:
+                try:
+                    async with database.read() as connection:
+                        await connection.scalar(sa.text("SELECT count(*) FROM accounts"))
+                        await asyncio.sleep(0.03)
+                    await reader.ping()
+                    reads += 1
+                except DatabaseError as error:
+                    failed.append(str(error))
+                    await asyncio.sleep(0.01)
+
+        with _held(file):
+            with _immutable(file):
+                asking = [asyncio.create_task(ask()) for _ in range(12)]
+                await asyncio.sleep(0.5)
+                with pytest.raises(DatabaseError, match="cannot be written to"):
+                    await database.check_writable()
+                assert reads >= 12
+                assert not failed
+            await database.check_writable()
+            failed.clear()
+            reads = 0
+            await asyncio.sleep(0.5)
+            assert reads >= 12
+            assert not failed
+            for one in asking:
+                one.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        await reader.close()
+
+
+async def test_a_writer_that_is_kept_lets_go_when_another_is_refused(sqlite_url: str) -> None:
+    """Its connection is closed while it is idle, and it goes on with another one."""
+    async with await Database.open(sqlite_url, create=True) as database:
+        file = database.address.sqlite_file
+        assert file is not None
+        writer = database.writer()
+        async with writer.transaction() as connection:
+            await connection.execute(sa.text("CREATE TABLE counted (n INTEGER)"))
+        note_error(file, sqlite3.OperationalError("attempt to write a readonly database"))
+        await asyncio.sleep(0.1)
+        assert _open_files(file) == 0
+        async with writer.transaction() as connection:
+            await connection.execute(sa.text("INSERT INTO counted VALUES (1)"))
+            note_error(file, sqlite3.OperationalError("attempt to write a readonly database"))
+        assert _open_files(file) == 0
+        await _count_once(database)
+
+
+async def test_whoever_waits_for_what_was_read_only_is_told(sqlite_url: str) -> None:
+    """Not for ever: a question that takes long holds it up, and once that is done it goes on."""
+    await (await Database.open(sqlite_url, create=True)).close()
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    async with Database.attach(sqlite_url) as database:
+        with _held(file):
+            async with AsyncExitStack() as stack:
+                with _immutable(file):
+                    reading = await stack.enter_async_context(database.read())
+                    await reading.scalar(sa.text("SELECT count(*) FROM accounts"))
+                began = time.monotonic()
+                with pytest.raises(DatabaseUnavailableError, match="was read-only, and is still open"):
+                    await database.check_writable()
+                assert 0.9 < time.monotonic() - began < 3
+            await database.check_writable()
+
+
+def _open_files(file: Path) -> int:
+    """How often this process has it open."""
+    found = [os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+    return found.count(str(file))
 
 
 @contextmanager

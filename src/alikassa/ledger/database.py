@@ -150,7 +150,10 @@ class Database:
     async def check_writable(self) -> None:
         """DatabaseUnavailableError when it takes no writing transaction."""
         async with self.write() as connection:
-            if self.is_postgresql and await connection.scalar(sa.text("SHOW transaction_read_only")) == "on":
+            if not self.is_postgresql:
+                # The file may be read-only: a transaction that is to write begins there all the same.
+                await connection.execute(sa.text("DELETE FROM settings WHERE 0"))
+            elif await connection.scalar(sa.text("SHOW transaction_read_only")) == "on":
                 raise unwritable(self.address)
 
     @asynccontextmanager

@@ -114,36 +114,44 @@ def _sqlite_engine(
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
-        # We begin transactions ourselves: the driver's own habit begins them too late.
-        connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in (*_PRAGMAS, *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+    _close_in_time(engine, file)
+    if seconds is not None:
+        _give_up_after(engine, seconds)
+    return engine
+
+
+def _close_in_time(engine: AsyncEngine, file: Path) -> None:
+    """What is open to another file than that of now, or as it was while it was read-only: see `sqlite_file`."""
+
     @event.listens_for(engine.sync_engine, "checkout")
     def check_file(connection: Any, _record: Any, _proxy: Any) -> None:
-        if not connection.driver_connection.opened.holds(file):
-            raise DisconnectionError("Another file has taken the place of the one that was opened.")
+        driver = connection.driver_connection
+        driver.is_idle = False
+        if not driver.opened.holds():
+            raise DisconnectionError("What was opened is no longer the file that is there.")
 
     @event.listens_for(engine.sync_engine, "checkin")
     def let_go(connection: Any, record: Any) -> None:
-        # Connections of one process share how the log's index is open: one that found it read-only and stays keeps
-        # every writer from it, long after that is over.
-        if connection is not None and not connection.driver_connection.opened.may_stay(file):
+        if connection is None:
+            return
+        driver = connection.driver_connection
+        if driver.opened.may_stay():
+            driver.is_idle = True
+        else:
             record.invalidate()
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def note(context: Any) -> None:
         note_error(file, context.original_exception)
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
-
-    if seconds is not None:
-        _give_up_after(engine, seconds)
-    return engine
 
 
 def _give_up_after(engine: AsyncEngine, seconds: float) -> None:

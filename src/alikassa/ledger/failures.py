@@ -75,6 +75,10 @@ def _sqlite(address: Address, cause: sqlite3.Error, text: str) -> DatabaseError:
         return DatabaseMissingError(f"The file at {address} is not a SQLite database.", remedy="Check the URL.")
     if "unable to open" in text:
         return DatabaseMissingError(f"The database at {address} cannot be opened.", remedy="Check its permissions.")
+    if "was read-only" in text:
+        return DatabaseUnavailableError(
+            f"The database at {address} {text}.", remedy="Nothing: it is opened again as soon as that is closed."
+        )
     if "readonly" in text or "is full" in text:
         return unwritable(address, full="is full" in text)
     if text == "interrupted":

@@ -4,9 +4,9 @@ the hop to another thread would."""
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from alikassa.ledger.due_amounts import Amounts, Due, DueAmounts, ExactSum
 from alikassa.ledger.failures import translate
 from alikassa.ledger.kept import KeptRow, KeptRows, put
 from alikassa.ledger.reader import ActiveCertificate, Standing
-from alikassa.ledger.sqlite_file import is_writable, refusals_of
+from alikassa.ledger.sqlite_file import open_file
 from alikassa.ledger.waiting import LANE_OF_ENDING, MOST_SECONDS, Waiting
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from alikassa.clock import Clock
     from alikassa.ledger.address import Address
     from alikassa.ledger.asking import Asker
+    from alikassa.ledger.sqlite_file import FileConnection
 
 __all__ = ["SqliteReader"]
 
@@ -54,12 +55,7 @@ class SqliteReader:
         self._kept = KeptRows[str]()
         self._due = DueAmounts[str]()
         self._file = Path(address.url.database or "")
-        self._connection: sqlite3.Connection | None = None
-        self._opened = (0, 0)
-        # Connections of one process share how the log's index is open: kept by a reader that found it read-only, it
-        # would be so for every writer, too, long after that is over.
-        self._opened_writable = True
-        self._refusals = 0
+        self._connection: FileConnection | None = None
         self._look_at = 0.0
         # When the read that is under way did, by the monotonic clock.
         self._begun = 0.0
@@ -169,33 +165,21 @@ class SqliteReader:
     def _look_again(self) -> None:
         """Another file may have taken the place of the one that is open: a restored copy, say."""
         self._look_at = time.monotonic() + _LOOK_SECONDS
-        identity = self._identity()
-        if (
-            identity != self._opened
-            or (not self._opened_writable and is_writable(self._file))
-            or self._refusals != refusals_of(self._file)
-        ):
+        if self._connection is not None and not self._connection.opened.holds():
             self._disconnect()
 
-    def _identity(self) -> tuple[int, int]:
-        try:
-            found = os.stat(self._file)
-        except OSError:
-            raise sqlite3.OperationalError("unable to open database file") from None
-        return found.st_dev, found.st_ino
-
-    def _connect(self) -> sqlite3.Connection:
-        # mode=rw: a file that is gone must not come back empty.
-        self._opened = self._identity()
-        self._opened_writable = is_writable(self._file)
-        self._refusals = refusals_of(self._file)
-        connection = sqlite3.connect(
-            f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
-        )
+    def _connect(self) -> FileConnection:
+        # No patience: the loop would wait, and so would whoever is to close his connection.
+        connection = open_file(self._file, self._let_go, 0.0, timeout=_BUSY_SECONDS)
         connection.set_progress_handler(lambda: time.monotonic() - self._begun > _READ_SECONDS, _STEPS)
         connection.execute("PRAGMA query_only = ON")
         connection.create_aggregate("exact_sum", 1, ExactSum)  # type: ignore[arg-type]
         return connection
+
+    def _let_go(self) -> None:
+        # When the loop has ended, whoever ended it closes the reader.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._disconnect)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -7,33 +7,45 @@ own work.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
 
-from alikassa.ledger.sqlite_file import Opened
+from alikassa.ledger.sqlite_file import open_file
 
 if TYPE_CHECKING:
-    import asyncio
     import sqlite3
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from alikassa.ledger.sqlite_file import FileConnection, Opened
 
 __all__ = ["DriverConnection", "connect"]
 
 #: Rows that come with the statement's own turn. What is left, of a question that streams, comes in turns of its own.
 _AT_ONCE = 500
+# How long to wait for connections that were opened while the file was read-only to be closed.
+_PATIENCE_SECONDS = 1.0
 
 
 def connect(file: Path, busy_seconds: float) -> DriverConnection:
     """A connection once it is awaited. A file that is gone does not come back empty: whoever may make one has made it
     by now."""
-    import sqlite3
+    loop = asyncio.get_running_loop()
 
-    opened = Opened.now(file)
-    uri = f"{file.absolute().as_uri()}?mode=rw"
-    made = DriverConnection(lambda: sqlite3.connect(uri, timeout=busy_seconds, uri=True), _AT_ONCE)
-    made.opened = opened
+    def let_go() -> None:
+        # When the loop has ended, whoever ended it closes the connection.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(made.let_go)
+
+    def open_here() -> FileConnection:
+        connection = open_file(file, let_go, _PATIENCE_SECONDS, timeout=busy_seconds)
+        made.opened = connection.opened
+        return connection
+
+    made = DriverConnection(open_here, _AT_ONCE)
     # Whatever becomes of the connection, its thread must not keep the program from ending. As SQLAlchemy does it.
     made._thread.daemon = True
     return made
@@ -43,6 +55,8 @@ class DriverConnection(aiosqlite.Connection):
     """aiosqlite's, with cursors that do what SQLAlchemy asks of one in a single turn."""
 
     opened: Opened
+    #: Nobody uses it now: it may be closed. Said by whoever holds it, in the loop's thread.
+    is_idle = False
     #: When its statement is given up, by the monotonic clock.
     until = float("inf")
 
@@ -52,6 +66,16 @@ class DriverConnection(aiosqlite.Connection):
     def stop(self) -> asyncio.Future[Any] | None:
         # Whoever is cancelled twice closes twice, and would wait for a thread that has ended.
         return super().stop() if self._running else None
+
+    def let_go(self) -> None:
+        """Close it if it is idle; whoever would use it next asks first."""
+        if self.is_idle:
+            self.stop()
+
+    async def close(self) -> None:
+        # One that was let go of is closed in its own thread.
+        if self._running:
+            await super().close()
 
     async def do(self, work: Any, *given: Any) -> Any:
         """Run `work` in the connection's thread."""

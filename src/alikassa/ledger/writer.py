@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from alikassa.ledger.address import Address
     from alikassa.ledger.slow import SlowQueries
+    from alikassa.ledger.sqlite_driver import DriverConnection
 
 __all__ = ["Writer"]
 
@@ -33,6 +34,8 @@ class Writer:
         self._slow = slow
         self._connection: AsyncConnection | None = None
         self._opened: tuple[int, int] | None = None
+        # On SQLite: the driver's connection, which we are asked to close when the file was read-only.
+        self._driver: DriverConnection | None = None
         self._busy: asyncio.Lock | None = None
         #: The tables are spread over nodes: each statement names its lane, and a transaction should stay on one.
         #: Known once it has connected.
@@ -64,12 +67,16 @@ class Writer:
         async with self._busy, translated(self._address):
             try:
                 yield await self._connect()
+                if self._driver is not None:
+                    self._driver.is_idle = True
+                    if self._driver.opened.is_over:
+                        await self._give_up()
             except BaseException:
                 await self._give_up()
                 raise
 
     async def _connect(self) -> AsyncConnection:
-        if self._connection is not None and (self._connection.closed or self._address.identity() != self._opened):
+        if self._connection is not None and not self._is_good(self._connection):
             await self._give_up()
         if self._connection is None:
             self._opened = self._address.identity()
@@ -77,11 +84,19 @@ class Writer:
             if self._address.sqlite_file is None:
                 self.by_lane = await self._connection.scalar(sa.text(FIND_ENGINE)) is not None
                 await self._connection.rollback()
+            else:
+                self._driver = (await self._connection.get_raw_connection()).driver_connection
             await self._connection.execution_options(write=True, by_lane=self.by_lane)
+        if self._driver is not None:
+            self._driver.is_idle = False
         return self._connection
 
+    def _is_good(self, connection: AsyncConnection) -> bool:
+        is_over = self._driver is not None and self._driver.opened.is_over
+        return not connection.closed and not is_over and self._address.identity() == self._opened
+
     async def _give_up(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._driver = self._connection, None, None
         if connection is not None:
             await connection.invalidate()
             await connection.close()
