@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
@@ -20,10 +21,13 @@ import sqlalchemy as sa
 
 from alikassa.errors import DatabaseError, DatabaseUnavailableError
 from alikassa.ledger.address import Address
+from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Payment
 from alikassa.ledger.database import Database
 from alikassa.ledger.reader import reader_for
 from alikassa.ledger.sqlite_driver import DriverConnection, connect
 from alikassa.ledger.sqlite_file import note_error
+from conftest import Shop
 
 pytestmark = pytest.mark.anyio
 
@@ -267,6 +271,25 @@ async def test_whoever_waits_for_what_was_read_only_is_told(sqlite_url: str) -> 
                     await database.check_writable()
                 assert 0.9 < time.monotonic() - began < 3
             await database.check_writable()
+
+
+async def test_what_was_booked_is_told_again_while_the_file_is_read_only(sqlite_shop: Shop) -> None:
+    """Whoever repeats a command because nobody told him what became of it needs no write for that; it does not count
+    as ready to book all the same."""
+    file = Path(sqlite_shop.database.removeprefix("sqlite:///"))
+    known, other = (Payment(uuid.UUID(sqlite_shop.account), 100, reference) for reference in ("known", "other"))
+    async with Database.attach(sqlite_shop.database) as database:
+        first = await Books(database).book(known)
+    with _held(file), _immutable(file):
+        async with Database.attach(sqlite_shop.database) as database:
+            books = Books(database)
+            with pytest.raises(DatabaseError, match="cannot be written to"):
+                await books.book(other)
+            again = await books.book(known)
+            assert again.repeated
+            assert again.entry == first.entry
+            with pytest.raises(DatabaseError, match="cannot be written to"):
+                await database.check_writable()
 
 
 def _open_files(file: Path) -> int:
