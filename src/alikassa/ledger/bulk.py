@@ -7,7 +7,6 @@ Where tables are spread over nodes by lane, a statement is for the rows of one l
 from __future__ import annotations
 
 from decimal import Decimal
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alikassa.clock import moment_text
@@ -122,7 +121,9 @@ async def insert_rows(connection: AsyncConnection, columns: Columns, rows: Seque
     if connection.dialect.name == "postgresql":
         driver: Any = (await connection.get_raw_connection()).driver_connection
         for _, one_lane, _ in _lanes(connection, columns, rows):
-            lines = BytesIO(columns.lines(one_lane))
+            # Not bytes, which the driver takes for the name of a file, nor a file in memory: it would make a class for
+            # that, each time, and read it in other threads.
+            lines = memoryview(columns.lines(one_lane))
             await driver.copy_to_table(columns.table, source=lines, columns=columns.names)
         return
     names, marks = ", ".join(columns.names), ", ".join("?" * len(columns.names))

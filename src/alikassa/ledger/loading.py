@@ -52,6 +52,34 @@ _PAYOUTS_IN_STATE = columns_of(payouts, "lane", "account_id", "state")
 _DISCREPANCY = columns_of(discrepancies, "lane", "account_id", "payout")
 _POLICY = columns_of(policies, "lane", "account_id", "version")
 
+# Built once.
+_NOW = sa.bindparam("now", type_=lots.c.due_at.type)
+_OPEN = sa.and_(
+    lots.c.lane == sa.bindparam("lane"),
+    lots.c.account_id == sa.bindparam("account", type_=lots.c.account_id.type),
+    is_open,
+)
+_OPEN_LOTS = (
+    sa.select(lots.c.sequence, lots.c.line, lots.c.due_at, lots.c.remaining)
+    .where(_OPEN, lots.c.bucket == sa.bindparam("bucket"), sa.or_(lots.c.due_at.is_(None), lots.c.due_at > _NOW))
+    .order_by(*IN_ORDER_OF_RELEASE)
+)
+_DUE_LOTS = (
+    sa.select(lots.c.sequence, lots.c.line)
+    .where(_OPEN, lots.c.due_at <= _NOW)
+    .order_by(lots.c.due_at, lots.c.sequence, lots.c.line)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_NEXT_DUE = sa.select(lots.c.due_at).where(_OPEN, lots.c.due_at > _NOW).order_by(lots.c.due_at).limit(1)
+_MOVED = (
+    sa.select(sa.literal(1))
+    .where(
+        postings.c.lane == sa.bindparam("lane"),
+        postings.c.account_id == sa.bindparam("account", type_=postings.c.account_id.type),
+    )
+    .limit(1)
+)
+
 #: Policies never change once they are made.
 Policies = dict[tuple["uuid.UUID", int], "Policy"]
 
@@ -174,12 +202,7 @@ async def _load_named_lots(
 async def _load_open_lots(connection: AsyncConnection, sheet: Sheet, wanted: OpenLots, now: datetime) -> None:
     """Open lots of a bucket in the order in which they are drawn, as many as it takes; due ones are gone by then."""
     account = sheet.account.id
-    found = await connection.execute(
-        sa.select(lots.c.sequence, lots.c.line, lots.c.due_at, lots.c.remaining)
-        .where(*_open_lots_of(account), lots.c.bucket == wanted.bucket.value)
-        .where(sa.or_(lots.c.due_at.is_(None), lots.c.due_at > now))
-        .order_by(*IN_ORDER_OF_RELEASE)
-    )
+    found = await connection.execute(_OPEN_LOTS, {**_named(account), "bucket": wanted.bucket.value, "now": now})
     # Sorted here: in another order than its index has, SQLite would read the closed ones too.
     held = sorted(found, key=_by_age if wanted.by_age else _by_release)
     taken, keys = 0, []
@@ -191,6 +214,10 @@ async def _load_open_lots(connection: AsyncConnection, sheet: Sheet, wanted: Ope
     await _load_named_lots(connection, {account: sheet}, keys)
 
 
+def _named(account: uuid.UUID) -> dict[str, Any]:
+    return {"lane": lane_of(account), "account": account}
+
+
 def _by_age(row: Any) -> tuple[int, int]:
     return row.sequence, row.line
 
@@ -199,10 +226,6 @@ def _by_release(row: Any) -> tuple[bool, float, int, int]:
     """What is held by hand comes first."""
     at = row.due_at
     return at is not None, 0.0 if at is None else at.timestamp(), row.sequence, row.line
-
-
-def _open_lots_of(account: uuid.UUID) -> tuple[sa.ColumnElement[bool], ...]:
-    return lots.c.lane == lane_of(account), lots.c.account_id == account, is_open
 
 
 async def _load_due(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet], now: datetime) -> None:
@@ -221,20 +244,14 @@ async def _load_due(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet],
     for lane, account in due:
         sheet = sheets[account]
         left = MOST_DUE - len(keys)
-        found = await connection.execute(
-            sa.select(lots.c.sequence, lots.c.line)
-            .where(*_open_lots_of(account), lots.c.due_at <= now)
-            .order_by(lots.c.due_at, lots.c.sequence, lots.c.line)
-            .limit(left + 1)
-        )
+        found = await connection.execute(_DUE_LOTS, {**_named(account), "now": now, "most": left + 1})
         here = [(lane, account, *row) for row in found]
         keys += here[:left]
         if len(here) > left:
             # Whatever else is known of it, something is due now.
             sheet.later_due_at, sheet.more_due = now, True
             continue
-        later = sa.select(lots.c.due_at).where(*_open_lots_of(account), lots.c.due_at > now)
-        sheet.later_due_at = await connection.scalar(later.order_by(lots.c.due_at).limit(1))
+        sheet.later_due_at = await connection.scalar(_NEXT_DUE, {**_named(account), "now": now})
     await _load_named_lots(connection, sheets, keys)
 
 
@@ -264,6 +281,5 @@ async def _load_payouts(connection: AsyncConnection, sheets: dict[uuid.UUID, She
 
 async def _load_moved(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet], needs: Needs) -> None:
     for account in needs.moved & sheets.keys():
-        here = (postings.c.lane == lane_of(account), postings.c.account_id == account)
-        moved = await connection.scalar(sa.select(sa.literal(1)).where(*here).limit(1))
+        moved = await connection.scalar(_MOVED, _named(account))
         sheets[account].moved_before = moved is not None
