@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
-from conftest import run_cli
+from alikassa.ledger.books import Books
+from alikassa.ledger.commands import Payment
+from alikassa.ledger.database import Database
+from conftest import Shop, run_cli
 
 WORKER = """
 application = Application(settings)
@@ -48,3 +53,25 @@ def test_what_stays_is_passed_over(process: str, tmp_path: Path) -> None:
     passed_over, looked_at = map(int, done.stdout.split())
     assert passed_over > 50_000
     assert looked_at < passed_over / 50
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_copied_rows_do_not_wait_for_the_collector(shop_here: Shop) -> None:
+    """It comes seldom in a serving process. A class is garbage that only it takes away, with all that it names."""
+    async with Database.attach(shop_here.database) as database:
+        books = Books(database)
+        await books.book(Payment(uuid.UUID(shop_here.account), 100, "first"))
+        gc.collect()
+        gc.disable()
+        try:
+            before = _classes()
+            for number in range(5):
+                await books.book(Payment(uuid.UUID(shop_here.account), 100, f"later-{number}"))
+            assert _classes() == before
+        finally:
+            gc.enable()
+
+
+def _classes() -> int:
+    return sum(isinstance(one, type) for one in gc.get_objects())
