@@ -77,7 +77,7 @@ def _sqlite(address: Address, cause: sqlite3.Error, text: str) -> DatabaseError:
         return DatabaseMissingError(f"The database at {address} cannot be opened.", remedy="Check its permissions.")
     if "was read-only" in text:
         return DatabaseUnavailableError(
-            f"The database at {address} {text}.", remedy="Nothing: it is opened again as soon as that is closed."
+            f"The database at {address} {text}.", remedy="Try again: it is opened anew as soon as that is closed."
         )
     if "readonly" in text or "is full" in text:
         return unwritable(address, full="is full" in text)

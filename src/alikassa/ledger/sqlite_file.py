@@ -13,11 +13,11 @@ import sqlite3
 import threading
 import time
 import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 __all__ = ["FileConnection", "Opened", "note_error", "open_file"]
 
@@ -60,10 +60,14 @@ class Opened:
             self.is_over = True
             self._let_go()
 
-    def _bars(self, other: Opened) -> bool:
+    def is_gone(self) -> bool:
+        """Whether nobody closed the connection, and it is no more."""
+        return self._connection is not None and self._connection() is None
+
+    def bars(self, other: Opened) -> bool:
         """Whether `other`, which could write, could not if it were opened now."""
-        is_alive = self._connection is None or self._connection() is not None
-        return is_alive and other.may_stay() and not self.may_stay() and self._identity == other._identity
+        is_here = self._file == other._file and self._identity == other._identity and not self.is_gone()
+        return is_here and other.may_stay() and not self.may_stay()
 
 
 class FileConnection(sqlite3.Connection):
@@ -110,7 +114,7 @@ def _enter(file: Path, let_go: Callable[[], None], patience: float) -> Opened:
     with _changed:
         while True:
             opened = Opened(file, let_go)
-            earlier = [one for one in _open if one._file == file and one._bars(opened)]
+            earlier = [one for one in _open if one.bars(opened)]
             if not earlier:
                 _open.append(opened)
                 return opened
@@ -124,16 +128,15 @@ def _enter(file: Path, let_go: Callable[[], None], patience: float) -> Opened:
 
 def _leave(opened: Opened) -> None:
     with _changed:
-        if opened in _open:
-            _open.remove(opened)
-        _open[:] = [one for one in _open if one._connection is None or one._connection() is not None]
+        _open[:] = [one for one in _open if one is not opened and not one.is_gone()]
         _changed.notify_all()
 
 
 def _is_writable(file: Path) -> bool:
     """The file, and its log and the log's index where there are such."""
-    parts = (Path(f"{file}{end}") for end in ("", "-wal", "-shm"))
-    return all(os.access(part, os.W_OK) for part in parts if part.exists())
+    parts = (f"{file}{end}" for end in ("", "-wal", "-shm"))
+    # One that comes or goes just now is not read-only.
+    return all(os.access(part, os.W_OK) or not os.path.exists(part) or os.access(part, os.W_OK) for part in parts)
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

@@ -92,8 +92,7 @@ class Writer:
         return self._connection
 
     def _is_good(self, connection: AsyncConnection) -> bool:
-        is_over = self._driver is not None and self._driver.opened.is_over
-        return not connection.closed and not is_over and self._address.identity() == self._opened
+        return not connection.closed and (self._driver is None or self._driver.opened.holds())
 
     async def _give_up(self) -> None:
         connection, self._connection, self._driver = self._connection, None, None
