@@ -1,7 +1,8 @@
 """`make bench-check`: has a ratio become more than 15 % worse than the committed one?
 
 A ratio is of medians, and a busy machine moves it by as much. So what is worse is measured again, twice at most,
-with the part that it is of: it fails when it is more than 15 % worse each time.
+with the part that it is of: it fails when it is more than 15 % worse each time. A ratio that has a limit, since it
+differs by more from run to run, fails when it is beyond that each time.
 
     check.py [--results FILE ...] [--committed FILE]
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from processes import BENCH, progress
+from results import Target
 from written import read_results
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Complaint(NamedTuple):
 
 
 def worse(committed: Results, runs: Sequence[Results]) -> Iterator[Complaint]:
-    """Of each ratio that is in no run, or more than 15 % worse than it was in each that has it."""
+    """Of each ratio that is in no run, or worse than it may be in each that has it."""
     for one in committed.rows:
         for before in one.ratios:
             name = f"{one.section}: {one.row}, beside {before.to}"
@@ -46,10 +48,10 @@ def worse(committed: Results, runs: Sequence[Results]) -> Iterator[Complaint]:
             if not found:
                 yield Complaint(f"{name}: was {before.ratio:.3f}, and is missing", "")
                 continue
-            change, (ratio, part) = min((_worsened(before, ratio), (ratio, part)) for ratio, part in found)
-            if change > _ALLOWED:
-                times = f" at best of {len(found)} times" if len(found) > 1 else ""
-                yield Complaint(f"{name}: was {before.ratio:.3f}, is {ratio:.3f}{times}, {change:.0%} worse", part)
+            ratio, part = (min if before.lower_is_better else max)(found)
+            times = f" at best of {len(found)} times" if len(found) > 1 else ""
+            if wrong := _wrong(before, ratio):
+                yield Complaint(f"{name}: was {before.ratio:.3f}, is {ratio:.3f}{times}, {wrong}", part)
 
 
 def _find(run: Results, section: str, row: str, to: str) -> tuple[float, str] | None:
@@ -62,10 +64,14 @@ def _find(run: Results, section: str, row: str, to: str) -> tuple[float, str] | 
     return None
 
 
-def _worsened(before: Ratio, after: float) -> float:
-    """A share of what it was; negative when it has become better."""
+def _wrong(before: Ratio, after: float) -> str:
+    """Why it is not good enough; "" when it is."""
+    if before.limit is not None:
+        within = Target(before.limit, below=before.lower_is_better)
+        return "" if within.is_met_by(after) else f"and has to be {within}"
     change = after / before.ratio - 1
-    return change if before.lower_is_better else -change
+    worsened = change if before.lower_is_better else -change
+    return f"{worsened:.0%} worse" if worsened > _ALLOWED else ""
 
 
 def measured_until_sure(committed: Results, measure: Callable[[Sequence[str]], Results]) -> list[Results]:
@@ -103,9 +109,9 @@ def main() -> None:
     for one in complaints:
         print(one.text)
     if complaints:
-        progress(f"{len(complaints)} ratios are missing or more than {_ALLOWED:.0%} worse.")
+        progress(f"{len(complaints)} ratios are missing, more than {_ALLOWED:.0%} worse, or beyond their limit.")
         sys.exit(1)
-    progress(f"No ratio is more than {_ALLOWED:.0%} worse.")
+    progress(f"No ratio is more than {_ALLOWED:.0%} worse or beyond its limit.")
 
 
 if __name__ == "__main__":

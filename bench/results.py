@@ -31,6 +31,8 @@ class Comparison:
     target: Target | None = None
     #: Whether the other one was measured too. A ratio to a fixed time tells of the machine, and stays on it.
     travels: bool = True
+    #: Whether two runs of the same code agree on it. What does not is held to its target, not to what it was.
+    steady: bool = True
 
     @property
     def met(self) -> bool | None:
@@ -56,8 +58,8 @@ class Row:
     def median(self) -> float:
         return median(self.samples)
 
-    def over(self, other: Row, target: Target | None = None) -> Comparison:
-        return Comparison(self.median / other.median, other.name, target)
+    def over(self, other: Row, target: Target | None = None, *, steady: bool = True) -> Comparison:
+        return Comparison(self.median / other.median, other.name, target, steady=steady)
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["measure_rates"]
 
 _SHARES = (0.25, 0.5, 0.75, 0.9)
-#: At this share of what it answers at most itself, the bare server is asked too: it is as busy then as ours. Asked as
-#: often as ours, it would be half as busy, and a queue alone would make a third of the waits.
+#: The share at which ours is compared.
 _COMPARED = 0.5
 _BARE = "bare hello"
-_PARTS = {"half within": "p50_ms", "99% within": "p99_ms", "99.9% within": "p999_ms"}
+#: The bare server is asked at two shares of its own most. At a half it is as busy as ours, and a queue makes as much of
+#: the waits; but with the generator it fills two processors, and a pause of the machine alone then makes its 99 %
+#: anything from 2 to 170 ms. At a quarter it is asked about as often as ours, and its rounds differ by a tenth.
+_AS_BUSY, _AS_OFTEN = 0.5, 0.25
+_PARTS = {"half within": "p50_ms", "90% within": "p90_ms", "99% within": "p99_ms", "99.9% within": "p999_ms"}
 # Twice its time for each request makes twice its waits; what is done beside the answers makes the rest.
-_TARGETS = {"99% within": Target(6, below=True)}
+_OF_AS_BUSY = Target(6, below=True)
 #: The generator shares the processors: it takes about as many connections as wrk.
 _CONNECTIONS = 32
 #: Not counted: in the first second after the generator has started, the bare server too takes up to 100 ms.
@@ -59,7 +62,7 @@ def measure_rates(
         )
         for number in range(rounds):
             for name, port in ports.items():
-                for share in (_COMPARED,) if name == _BARE else _SHARES:
+                for share in (_AS_OFTEN, _AS_BUSY) if name == _BARE else _SHARES:
                     steps = [Step(most[name] * share, _WARM_SECONDS), Step(most[name] * share, seconds)]
                     found = open_loop.run(port, requests, steps, connections=_CONNECTIONS, seed=number + 1)
                     _keep(samples, f"{name}, {share:.0%}", found, amiss)
@@ -90,10 +93,11 @@ def _ours(engine: str) -> str:
 def _compare(samples: dict[str, list[float]]) -> tuple[Row, ...]:
     rows = {name: Row(name, found) for name, found in samples.items()}
     for engine in ENGINES:
-        for part in _PARTS:
-            if part == "99.9% within":
-                # A few dozen requests a round decide it: to be read, not to be compared.
-                continue
+        for part in ("half within", "90% within"):
             ours = rows[f"{_ours(engine)}, {_COMPARED:.0%}, {part}"]
-            ours.comparisons = (ours.over(rows[f"{_BARE}, {_COMPARED:.0%}, {part}"], _TARGETS.get(part)),)
+            ours.comparisons = (ours.over(rows[f"{_BARE}, {_AS_OFTEN:.0%}, {part}"]),)
+        # Of the last thousandth a few dozen requests a round decide: it is to be read, not to be compared.
+        ours = rows[f"{_ours(engine)}, {_COMPARED:.0%}, 99% within"]
+        busy = rows[f"{_BARE}, {_AS_BUSY:.0%}, 99% within"]
+        ours.comparisons = (ours.over(busy, _OF_AS_BUSY, steady=False),)
     return tuple(rows.values())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from results import Section
+    from results import Comparison, Section
 
 __all__ = ["Ratio", "Results", "Written", "read_results", "write_results"]
 
@@ -21,11 +21,13 @@ _NAME = "results.json"
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """A row's median over another's, measured in the same run."""
+    """A row's median over another's, measured in the same run. With a `limit`, that is what it is held to, and not to
+    what it was: it differs by more from run to run than a comparison allows."""
 
     to: str
     ratio: float
     lower_is_better: bool
+    limit: float | None = None
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -72,7 +74,7 @@ def write_results(folder: Path, sections: Iterable[Section], facts: dict[str, st
                 row.median,
                 min(row.samples),
                 max(row.samples),
-                tuple(Ratio(one.to, one.ratio, section.lower_is_better) for one in row.comparisons if one.travels),
+                tuple(_ratio(one, section) for one in row.comparisons if one.travels),
                 section.part,
             )
             for section in sections
@@ -82,6 +84,11 @@ def write_results(folder: Path, sections: Iterable[Section], facts: dict[str, st
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _NAME).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     (folder / "RESULTS.md").write_text("\n".join(_page(found, sections)) + "\n")
+
+
+def _ratio(one: Comparison, section: Section) -> Ratio:
+    limit = None if one.steady or one.target is None else one.target.bound
+    return Ratio(one.to, one.ratio, section.lower_is_better, limit)
 
 
 def _page(found: Results, sections: Iterable[Section]) -> Iterable[str]:
