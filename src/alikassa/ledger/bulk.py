@@ -76,8 +76,9 @@ def _type(column: sa.Column[Any]) -> _Type:
 class Columns:
     """Some columns of a table, and the statements over them."""
 
-    def __init__(self, table: sa.Table, names: Sequence[str]) -> None:
+    def __init__(self, table: sa.Table, names: Sequence[str], index: str) -> None:
         self.table = table.name
+        self.index = index
         self.names = tuple(names)
         self.types = [_type(table.c[name]) for name in names]
         self._texts = [
@@ -109,9 +110,10 @@ class Columns:
         return f"unnest({', '.join(f'${n}::{one.array}' for n, one in enumerate(self.types, 1))})"
 
 
-def columns_of(table: sa.Table, *names: str) -> Columns:
-    """These columns, or all of the table's."""
-    return Columns(table, names or [column.name for column in table.columns])
+def columns_of(table: sa.Table, *names: str, index: str = "") -> Columns:
+    """These columns, or all of the table's. With the name of an `index`, SQLite finds rows by that one: left to itself
+    it takes the primary key, however little of it is named, rather than an index that is not unique."""
+    return Columns(table, names or [column.name for column in table.columns], index)
 
 
 async def insert_rows(connection: AsyncConnection, columns: Columns, rows: Sequence[Sequence[Any]]) -> None:
@@ -187,6 +189,7 @@ async def find_rows(
         return found
     marks = f"({', '.join('?' * len(keys.names))})"
     same = " AND ".join(f"t.{name} = u.column{n}" for n, name in enumerate(keys.names, 1))
+    table = f"{keys.table} t INDEXED BY {keys.index}" if keys.index else f"{keys.table} t"
     together = _MOST_VALUES // len(keys.names)
     values = keys.tuples(rows)
     result: list[Any] = []
@@ -194,7 +197,7 @@ async def find_rows(
         part = values[start : start + together]
         statement = (
             f"SELECT {wanted} FROM (VALUES {', '.join([marks] * len(part))}) AS u"  # noqa: S608
-            f" CROSS JOIN {keys.table} t ON {same}{tail}"
+            f" CROSS JOIN {table} ON {same}{tail}"
         )
         result += (await connection.exec_driver_sql(statement, tuple(value for row in part for value in row))).all()
     return result

@@ -43,12 +43,14 @@ MOST_DUE = 4000
 _ACCOUNT = columns_of(accounts, "lane", "id")
 _REFERENCE = columns_of(journal_entries, "lane", "account_id", "kind", "reference")
 _SEQUENCE = columns_of(journal_entries, "lane", "account_id", "sequence")
-_SUBJECT = columns_of(journal_entries, "lane", "account_id", "subject")
+_SUBJECT = columns_of(journal_entries, "lane", "account_id", "subject", index="journal_entries_subject_idx")
 _LINES = columns_of(postings, "lane", "account_id", "sequence")
 _LOT = columns_of(lots, "lane", "account_id", "sequence", "line")
 _PAYOUT = columns_of(payouts, "lane", "account_id", "reference")
 _PAYOUT_KEY = columns_of(payouts, "lane", "account_id", "sequence", "line")
-_PAYOUTS_IN_STATE = columns_of(payouts, "lane", "account_id", "state")
+_PAYOUTS_IN_STATE = columns_of(
+    *(payouts, "lane", "account_id", "state"), index="payouts_lane_account_id_state_sequence_idx"
+)
 _DISCREPANCY = columns_of(discrepancies, "lane", "account_id", "payout")
 _POLICY = columns_of(policies, "lane", "account_id", "version")
 
