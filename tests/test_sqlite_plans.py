@@ -60,6 +60,13 @@ async def test_rows_are_found_by_all_of_their_keys(sqlite_url: str) -> None:
     }
 
 
+async def test_open_lots_are_found_by_their_index(sqlite_url: str) -> None:
+    """In whatever order they are drawn: the closed ones, of years, are not read."""
+    drawn = {key: plan for key, plan in (await plans_of(sqlite_url)).items() if "lots.open" in key}
+    assert {"sequence + ?" in key for key in drawn} == {True, False}
+    assert all("COVERING INDEX lots_open_idx (lane=? AND account_id=?" in plan for plan in drawn.values()), drawn
+
+
 async def test_no_growing_table_is_read_whole(sqlite_url: str) -> None:
     """Neither for what is asked nor for what is changed."""
     plans = await plans_of(sqlite_url)

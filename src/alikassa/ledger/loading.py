@@ -12,7 +12,6 @@ from alikassa.ledger.bulk import columns_of, find_rows
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.model import Bucket, Kind, LotKey, PayoutState
 from alikassa.ledger.schema import (
-    IN_ORDER_OF_RELEASE,
     accounts,
     discrepancies,
     is_open,
@@ -61,11 +60,13 @@ _OPEN = sa.and_(
     lots.c.account_id == sa.bindparam("account", type_=lots.c.account_id.type),
     is_open,
 )
-_OPEN_LOTS = (
-    sa.select(lots.c.sequence, lots.c.line, lots.c.due_at, lots.c.remaining)
-    .where(_OPEN, lots.c.bucket == sa.bindparam("bucket"), sa.or_(lots.c.due_at.is_(None), lots.c.due_at > _NOW))
-    .order_by(*IN_ORDER_OF_RELEASE)
+_OPEN_LOTS = sa.select(lots.c.sequence, lots.c.line, lots.c.remaining).where(
+    _OPEN, lots.c.bucket == sa.bindparam("bucket"), sa.or_(lots.c.due_at.is_(None), lots.c.due_at > _NOW)
 )
+# Not quite the primary key: in its order the closed ones would be read too.
+_BY_AGE = _OPEN_LOTS.order_by(lots.c.sequence + 0, lots.c.line)
+# What is held by hand comes first.
+_BY_RELEASE = _OPEN_LOTS.order_by(lots.c.due_at.is_not(None), lots.c.due_at, lots.c.sequence, lots.c.line)
 _DUE_LOTS = (
     sa.select(lots.c.sequence, lots.c.line)
     .where(_OPEN, lots.c.due_at <= _NOW)
@@ -81,6 +82,9 @@ _MOVED = (
     )
     .limit(1)
 )
+
+#: An account may have 100,000 open lots, and a few of them suffice: first so many are asked for, then eight times that.
+FIRST_LOTS = 64
 
 #: Policies never change once they are made.
 Policies = dict[tuple["uuid.UUID", int], "Policy"]
@@ -204,30 +208,33 @@ async def _load_named_lots(
 async def _load_open_lots(connection: AsyncConnection, sheet: Sheet, wanted: OpenLots, now: datetime) -> None:
     """Open lots of a bucket in the order in which they are drawn, as many as it takes; due ones are gone by then."""
     account = sheet.account.id
-    found = await connection.execute(_OPEN_LOTS, {**_named(account), "bucket": wanted.bucket.value, "now": now})
-    # Sorted here: in another order than its index has, SQLite would read the closed ones too.
-    held = sorted(found, key=_by_age if wanted.by_age else _by_release)
-    taken, keys = 0, []
-    for sequence, line, _, remaining in held:
-        keys.append((lane_of(account), account, sequence, line))
-        taken += remaining
-        if wanted.amount is not None and taken >= wanted.amount:
-            break
+    given = {**_named(account), "bucket": wanted.bucket.value, "now": now}
+    found = await _until(connection, _BY_AGE if wanted.by_age else _BY_RELEASE, given, wanted.amount)
+    keys = [(lane_of(account), account, row.sequence, row.line) for row in found]
     await _load_named_lots(connection, {account: sheet}, keys)
+
+
+async def _until(
+    connection: AsyncConnection, statement: sa.Select[tuple[int, int, int]], given: dict[str, Any], amount: int | None
+) -> Sequence[sa.Row[tuple[int, int, int]]]:
+    """The first lots until they come to `amount`; all of them if they do not, or if it is None."""
+    if amount is None:
+        return (await connection.execute(statement, given)).all()
+    most = FIRST_LOTS
+    while True:
+        found = (await connection.execute(statement.limit(most), given)).all()
+        taken = 0
+        for number, row in enumerate(found, 1):
+            taken += row.remaining
+            if taken >= amount:
+                return found[:number]
+        if len(found) < most:
+            return found
+        most *= 8
 
 
 def _named(account: uuid.UUID) -> dict[str, Any]:
     return {"lane": lane_of(account), "account": account}
-
-
-def _by_age(row: Any) -> tuple[int, int]:
-    return row.sequence, row.line
-
-
-def _by_release(row: Any) -> tuple[bool, float, int, int]:
-    """What is held by hand comes first."""
-    at = row.due_at
-    return at is not None, 0.0 if at is None else at.timestamp(), row.sequence, row.line
 
 
 async def _load_due(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet], now: datetime) -> None:
