@@ -12,6 +12,7 @@ from alikassa.errors import OverloadedError
 from alikassa.ledger.ids import QuickIds
 from alikassa.server.correlation import REQUEST_ID
 from alikassa.server.operator.manners import ALWAYS
+from alikassa.server.operator.places import Places
 from alikassa.server.operator.refusals import RequestError, problem_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MOST_UNDER_WAY = 1024
 #: Requests that are worked on: as many as one commit books. More at once only wait for each other: with a thousand,
 #: 99 % of bookings at half load took up to 1.4 s instead of 0.4 (server and PostgreSQL on one core).
 MOST_WORKED_ON = 256
-#: How long one waits for its turn, in seconds.
+#: How long one waits for that, in seconds.
 MOST_SECONDS = 1.0
 
 
@@ -49,7 +50,7 @@ class Bounds:
         self._body_seconds = body_seconds
         self._statuses = statuses
         self._under_way = 0
-        self._turns = asyncio.Semaphore(MOST_WORKED_ON)
+        self._places = Places(MOST_WORKED_ON, MOST_SECONDS)
         self._new_id = QuickIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,29 +62,19 @@ class Bounds:
             return
         self._under_way += 1
         try:
-            if not await self._take_turn():
+            if not await self._places.take():
                 await _refuse(self._refused(), scope, send)
                 return
             try:
                 await self._app(scope, self._patient(receive), send)
             finally:
-                self._turns.release()
+                self._places.leave()
         finally:
             self._under_way -= 1
 
     def refusal(self) -> Refusal | None:
         """What is answered at once to a request for which there is no room."""
         return self._refused() if self._under_way >= MOST_UNDER_WAY else None
-
-    async def _take_turn(self) -> bool:
-        """In the order of coming; False when that takes too long."""
-        if not self._turns.locked():
-            return await self._turns.acquire()
-        try:
-            async with asyncio.timeout(MOST_SECONDS):
-                return await self._turns.acquire()
-        except TimeoutError:
-            return False
 
     def _refused(self) -> Refusal:
         self._statuses[_FULL.status] += 1
