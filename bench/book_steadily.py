@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import time
 
-from book_payments import POLICY
+from book_commands import POLICY
 
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import Payment, SetPolicy

@@ -1,4 +1,5 @@
-"""Payments a second, beside PostgreSQL's own transactions a second: in this process, and through the bulk endpoint."""
+"""Payments a second, beside PostgreSQL's own transactions a second: in this process, and through the bulk endpoint.
+And what goes back to an earlier payment, beside the same in small books."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ _OF_PGBENCH = {"SQLite": Target(0.5), "PostgreSQL": Target(1.0)}
 _PGBENCH = "pgbench TPC-B, 20 clients, scale 10"
 _ONE, _MANY = 1, 1000
 _AT_ONCE, _SINGLY = 256, 32
+_FEW_ENTRIES, _MANY_ENTRIES = "10^4 entries", "10^6 entries"
 
 
 def find_pgbench() -> Path | None:
@@ -50,11 +52,12 @@ class _Pgbench:
         return done.stdout
 
 
-def measure_postings(folder: Path, stores: Stores, *, rounds: int, seconds: int) -> tuple[Section, Section]:
+def measure_postings(folder: Path, stores: Stores, *, rounds: int, seconds: int) -> tuple[Section, ...]:
     """Rates with 256 waiting, and what one payment takes with 32 waiting, on small and on large books."""
     program = find_pgbench()
     pgbench = None if program is None else _Pgbench(program, stores.pgbench)
     rates: dict[str, list[float]] = {}
+    later: dict[str, list[float]] = {}
     waits: dict[str, list[float]] = {}
     with ExitStack() as stack:
         endpoints = {engine: _Endpoint(stack, folder, engine, stores.small[engine]) for engine in ENGINES}
@@ -62,12 +65,16 @@ def measure_postings(folder: Path, stores: Stores, *, rounds: int, seconds: int)
             for name, rate in _rates(stores, endpoints, pgbench, seconds):
                 rates.setdefault(name, []).append(rate)
                 progress(f"  round {number + 1}/{rounds}  {name:<54} {rate:>8,.0f}/s")
+            for name, rate in _later_rates(stores, seconds):
+                later.setdefault(name, []).append(rate)
+                progress(f"  round {number + 1}/{rounds}  {name:<54} {rate:>8,.0f}/s")
             for engine in ENGINES:
                 found = _book(stores.small[engine], _MANY, _SINGLY, seconds)
                 for part, column in (("half within", "p50_ms"), ("99% within", "p99_ms")):
                     waits.setdefault(f"alikassa, {engine}, {part}", []).append(found[column])
     return (
         Section("Payments/s, 256 waiting in process or 2 x 500 over HTTP", _compare(rates)),
+        Section("Refunds and chargebacks/s, 256 waiting in process, 1,000 accounts", _compare_sizes(later)),
         Section(
             "One payment of 32 that wait, ms",
             tuple(Row(name, found) for name, found in waits.items()),
@@ -82,12 +89,24 @@ def _rates(
     """One round of each contender: its name and its rate."""
     for engine in ENGINES:
         small, large = stores.small[engine], stores.ours[engine]
-        for accounts, url, size in ((_ONE, small, "10^4"), (_MANY, small, "10^4"), (_MANY, large, "10^6")):
-            name = f"alikassa, {engine}, {accounts:,} account{'s' if accounts > 1 else ''}, {size} entries"
+        for accounts, url, size in (
+            (_ONE, small, _FEW_ENTRIES),
+            (_MANY, small, _FEW_ENTRIES),
+            (_MANY, large, _MANY_ENTRIES),
+        ):
+            name = f"alikassa, {engine}, {accounts:,} account{'s' if accounts > 1 else ''}, {size}"
             yield name, _book(url, accounts, _AT_ONCE, seconds)["rate"]
         yield f"alikassa, {engine}, through the bulk endpoint", endpoints[engine].book(seconds)
     if pgbench is not None:
         yield _PGBENCH, pgbench.rate(seconds)
+
+
+def _later_rates(stores: Stores, seconds: int) -> Iterator[tuple[str, float]]:
+    """One round of what goes back to a payment: it must not read more in books that hold more."""
+    for engine in ENGINES:
+        for kind in ("refund", "chargeback"):
+            for url, size in ((stores.small[engine], _FEW_ENTRIES), (stores.ours[engine], _MANY_ENTRIES)):
+                yield f"alikassa, {engine}, {kind}s, {size}", _book(url, _MANY, _AT_ONCE, seconds, kind)["rate"]
 
 
 class _Endpoint:
@@ -115,8 +134,8 @@ def _alikassa(*arguments: str, url: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, env=clean_environment()).stdout
 
 
-def _book(url: str, accounts: int, waiting: int, seconds: int) -> dict[str, float]:
-    command = [sys.executable, str(BENCH / "book_payments.py"), url, "--accounts", str(accounts)]
+def _book(url: str, accounts: int, waiting: int, seconds: int, kind: str = "payment") -> dict[str, float]:
+    command = [sys.executable, str(BENCH / "book_commands.py"), url, "--kind", kind, "--accounts", str(accounts)]
     return _run([*command, "--waiting", str(waiting), "--seconds", str(seconds)])
 
 
@@ -138,7 +157,19 @@ def _compare(rates: dict[str, list[float]]) -> tuple[Row, ...]:
         if yardstick is not None:
             in_process = "bulk" not in name
             comparisons.append(row.over(yardstick, _OF_PGBENCH[name.split(", ")[1]] if in_process else None))
-        if name.endswith("10^6 entries"):
-            comparisons.append(row.over(rows[name.replace("10^6", "10^4")]))
+        if name.endswith(_MANY_ENTRIES):
+            comparisons.append(row.over(rows[_in_small_books(name)]))
         row.comparisons = tuple(comparisons)
     return tuple(rows.values())
+
+
+def _compare_sizes(rates: dict[str, list[float]]) -> tuple[Row, ...]:
+    rows = {name: Row(name, found) for name, found in rates.items()}
+    for name, row in rows.items():
+        if name.endswith(_MANY_ENTRIES):
+            row.comparisons = (row.over(rows[_in_small_books(name)]),)
+    return tuple(rows.values())
+
+
+def _in_small_books(name: str) -> str:
+    return name.removesuffix(_MANY_ENTRIES) + _FEW_ENTRIES

@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
-from book_payments import POLICY
+from book_commands import POLICY
 
 from alikassa.ledger.books import Books
 from alikassa.ledger.commands import SetPolicy

@@ -19,7 +19,7 @@ class Places:
     """For one event loop. `seconds`: how long one waits at most.
 
     A semaphore under `asyncio.timeout` does the same with a timer for each who waits: 19 microseconds for each of a
-    thousand instead of 2, just when there is too much to do. All wait equally long, so one timer will do, for the first.
+    thousand instead of 2, just when there is too much to do. All wait equally long: one timer will do, for the first.
     """
 
     def __init__(self, places: int, seconds: float) -> None:

@@ -1,7 +1,8 @@
-"""Books payments in this process for some seconds and prints how many a second, as JSON. Each is a full entry: five
-postings, two lots, its reference claimed, committed before it counts.
+"""Books commands in this process for some seconds and prints how many a second, as JSON. Each is a full entry,
+committed before it counts: a payment has five postings, two lots and its reference claimed; refunds and chargebacks
+take a little of one payment of their account, which is booked before the clock starts.
 
-    book_payments.py DATABASE --accounts N --waiting N --seconds N
+    book_commands.py DATABASE --kind KIND --accounts N --waiting N --seconds N
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import uvloop
 
 from alikassa.errors import ConflictError
 from alikassa.ledger.books import Books
-from alikassa.ledger.commands import Payment, SetPolicy
+from alikassa.ledger.commands import Chargeback, Payment, Refund, SetPolicy
 from alikassa.ledger.database import Database
+from alikassa.ledger.model import Kind
 from alikassa.ledger.policy import Policy
 from alikassa.ledger.registry import Registry
 from alikassa.money import SCALE, to_units
@@ -34,7 +36,11 @@ POLICY = Policy(
 )
 
 
-async def book(url: str, *, accounts: int, waiting: int, seconds: float) -> dict[str, float]:
+_OF_A_PAYMENT: dict[Kind, type[Refund] | type[Chargeback]] = {Kind.REFUND: Refund, Kind.CHARGEBACK: Chargeback}
+KINDS = (Kind.PAYMENT, *_OF_A_PAYMENT)
+
+
+async def book(url: str, *, kind: Kind, accounts: int, waiting: int, seconds: float) -> dict[str, float]:
     async with await Database.open(url) as database:
         found = [one.id for one in await Registry(database).accounts()][:accounts]
         books, run = Books(database), uuid.uuid4().hex
@@ -43,6 +49,16 @@ async def book(url: str, *, accounts: int, waiting: int, seconds: float) -> dict
                 await books.book(SetPolicy(account, POLICY, "bench"))
             except ConflictError:
                 break
+        paid = f"{run}-paid"
+        if kind in _OF_A_PAYMENT:
+            await asyncio.gather(*(books.book(Payment(account, 1000 * SCALE, paid)) for account in found))
+
+        def command(number: int) -> Payment | Refund | Chargeback:
+            account, reference = found[number % len(found)], f"{run}-{number}"
+            if kind in _OF_A_PAYMENT:
+                return _OF_A_PAYMENT[kind](account, paid, SCALE // 100, reference)
+            return Payment(account, 1000 * SCALE + number, reference)
+
         # As in the operator's process.
         spare_what_stays()
         numbers, latencies = count(), list[float]()
@@ -50,13 +66,13 @@ async def book(url: str, *, accounts: int, waiting: int, seconds: float) -> dict
 
         async def one_after_the_other() -> None:
             while time.perf_counter() < until:
-                number = next(numbers)
-                command = Payment(found[number % len(found)], 1000 * SCALE + number, f"{run}-{number}")
+                one = command(next(numbers))
                 begun = time.perf_counter()
-                booked = await books.book(command)
+                booked = await books.book(one)
                 latencies.append(time.perf_counter() - begun)
                 assert not booked.repeated
-                assert len(booked.entry.postings) == 5
+                assert booked.entry.kind is kind
+                assert kind is not Kind.PAYMENT or len(booked.entry.postings) == 5
 
         begun = time.perf_counter()
         await asyncio.gather(*(one_after_the_other() for _ in range(waiting)))
@@ -72,12 +88,13 @@ async def book(url: str, *, accounts: int, waiting: int, seconds: float) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("database")
+    parser.add_argument("--kind", choices=[one.value for one in KINDS], default=Kind.PAYMENT.value)
     parser.add_argument("--accounts", type=int, default=1)
     parser.add_argument("--waiting", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=3)
     options = parser.parse_args()
-    measured = book(options.database, accounts=options.accounts, waiting=options.waiting, seconds=options.seconds)
-    print(json.dumps(uvloop.run(measured)))
+    how = {"accounts": options.accounts, "waiting": options.waiting, "seconds": options.seconds}
+    print(json.dumps(uvloop.run(book(options.database, kind=Kind(options.kind), **how))))
 
 
 if __name__ == "__main__":
