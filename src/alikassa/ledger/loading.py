@@ -190,12 +190,12 @@ def _named_lots(needs: Needs, sheets: dict[uuid.UUID, Sheet], *, payouts: bool) 
 
 async def _load_lots(connection: AsyncConnection, sheets: dict[uuid.UUID, Sheet], needs: Needs, now: datetime) -> None:
     named = needs.lots | _named_lots(needs, sheets, payouts=False)
-    keys = [(lane_of(account), account, *key) for account, key in named if account in sheets]
-    await _load_named_lots(connection, sheets, keys)
+    keys = {(lane_of(account), account, *key) for account, key in named if account in sheets}
     for account, draws in needs.open_lots.items():
         if account in sheets:
             for wanted in draws:
-                await _load_open_lots(connection, sheets[account], wanted, now)
+                keys.update(await _find_open_lots(connection, account, wanted, now))
+    await _load_named_lots(connection, sheets, sorted(keys))
 
 
 async def _load_named_lots(
@@ -205,13 +205,14 @@ async def _load_named_lots(
         sheets[account].lots.setdefault(lot.key, lot)
 
 
-async def _load_open_lots(connection: AsyncConnection, sheet: Sheet, wanted: OpenLots, now: datetime) -> None:
-    """Open lots of a bucket in the order in which they are drawn, as many as it takes; due ones are gone by then."""
-    account = sheet.account.id
+async def _find_open_lots(
+    connection: AsyncConnection, account: uuid.UUID, wanted: OpenLots, now: datetime
+) -> list[tuple[Any, ...]]:
+    """The keys of open lots of a bucket in the order in which they are drawn, as many as it takes; due ones are gone by
+    then."""
     given = {**_named(account), "bucket": wanted.bucket.value, "now": now}
     found = await _until(connection, _BY_AGE if wanted.by_age else _BY_RELEASE, given, wanted.amount)
-    keys = [(lane_of(account), account, row.sequence, row.line) for row in found]
-    await _load_named_lots(connection, {account: sheet}, keys)
+    return [(lane_of(account), account, row.sequence, row.line) for row in found]
 
 
 async def _until(

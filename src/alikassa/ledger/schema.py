@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 #: The revision of the newest migration.
-REVISION = "0005"
+REVISION = "0006"
 
 metadata = MetaData(
     naming_convention={
