@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from processes import BENCH, progress
+from report import machine
 from results import Target
 from written import read_results
 
@@ -30,6 +31,7 @@ __all__ = ["Complaint", "main", "measured_until_sure", "worse"]
 
 _ALLOWED = 0.15
 _MOST_RUNS = 3
+_MACHINE = "Machine"
 
 
 class Complaint(NamedTuple):
@@ -104,7 +106,12 @@ def main() -> None:
     if not options.committed.exists():
         sys.exit(f"There is nothing to compare with: {options.committed} is not there. `make bench` writes it.")
     committed = read_results(options.committed)
-    runs = [read_results(one) for one in options.results or ()] or measured_until_sure(committed, _measure)
+    given = [read_results(one) for one in options.results or ()]
+    there, here = committed.facts[_MACHINE], (given[0].facts if given else machine())[_MACHINE]
+    if there != here:
+        progress(f"The committed ratios are of another machine ({there}), and may be others on this one ({here})")
+        progress("without anything being worse: `make bench` makes them anew.")
+    runs = given or measured_until_sure(committed, _measure)
     complaints = list(worse(committed, runs))
     for one in complaints:
         print(one.text)

@@ -95,6 +95,19 @@ def test_what_differs_from_run_to_run_has_to_keep_its_target(
     assert (done.returncode, done.stdout) == (1 if complaint else 0, complaint), done.stderr
 
 
+def test_another_machine_is_told_of(tmp_path: Path) -> None:
+    """Its ratios may differ without anything being worse."""
+    committed, found = write(tmp_path / "committed", 1, 1), write(tmp_path / "found", 1, 1)
+    assert "machine" not in check(committed, found).stderr
+    other = read_results(found)
+    other = msgspec.structs.replace(other, facts={**other.facts, "Machine": "a faster one"})
+    (tmp_path / "other.json").write_bytes(msgspec.json.encode(other))
+    done = check(committed, tmp_path / "other.json")
+    assert done.returncode == 0
+    assert "another machine" in done.stderr
+    assert "a faster one" in done.stderr
+
+
 def test_a_missing_row_fails(tmp_path: Path) -> None:
     """What is no longer measured is not taken for good."""
     committed = write(tmp_path / "committed", 1, 1)
