@@ -39,6 +39,8 @@ FINDS = [
     ("private_key", b"\x00" + SHORT_KEY_PEM),
     ("key_stream", b"\x00" + SHORT_KEY),
     ("public_key", SHORT_KEY),
+    # What the refusal of another header says anyway was sent as Sign.
+    ("header", b"s application/json"),
     # Space that HTTP does not know stood around the media type.
     ("header", b"c\x0bapplication/json"),
     # HTTP's own does no harm.
