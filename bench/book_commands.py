@@ -34,8 +34,6 @@ POLICY = Policy(
     reserve_percent=5 * SCALE,
     reserve_days=30,
 )
-
-
 _OF_A_PAYMENT: dict[Kind, type[Refund] | type[Chargeback]] = {Kind.REFUND: Refund, Kind.CHARGEBACK: Chargeback}
 KINDS = (Kind.PAYMENT, *_OF_A_PAYMENT)
 

@@ -62,16 +62,17 @@ def measure_postings(folder: Path, stores: Stores, *, rounds: int, seconds: int)
     with ExitStack() as stack:
         endpoints = {engine: _Endpoint(stack, folder, engine, stores.small[engine]) for engine in ENGINES}
         for number in range(rounds):
-            for name, rate in _rates(stores, endpoints, pgbench, seconds):
-                rates.setdefault(name, []).append(rate)
-                progress(f"  round {number + 1}/{rounds}  {name:<54} {rate:>8,.0f}/s")
-            for name, rate in _later_rates(stores, seconds):
-                later.setdefault(name, []).append(rate)
-                progress(f"  round {number + 1}/{rounds}  {name:<54} {rate:>8,.0f}/s")
+            for found, contenders in (
+                (rates, _rates(stores, endpoints, pgbench, seconds)),
+                (later, _later_rates(stores, seconds)),
+            ):
+                for name, rate in contenders:
+                    found.setdefault(name, []).append(rate)
+                    progress(f"  round {number + 1}/{rounds}  {name:<54} {rate:>8,.0f}/s")
             for engine in ENGINES:
-                found = _book(stores.small[engine], _MANY, _SINGLY, seconds)
+                times = _book(stores.small[engine], _MANY, _SINGLY, seconds)
                 for part, column in (("half within", "p50_ms"), ("99% within", "p99_ms")):
-                    waits.setdefault(f"alikassa, {engine}, {part}", []).append(found[column])
+                    waits.setdefault(f"alikassa, {engine}, {part}", []).append(times[column])
     return (
         Section("Payments/s, 256 waiting in process or 2 x 500 over HTTP", _compare(rates)),
         Section("Refunds and chargebacks/s, 256 waiting in process, 1,000 accounts", _compare_sizes(later)),

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from alikassa.ledger import reader_postgresql
 from alikassa.ledger.books import Books
@@ -24,7 +23,8 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.ids import lane_of
 from alikassa.ledger.registry import Registry
 from alikassa.money import SCALE
-from books_story import FIRST, POLICY, tell_story
+from books_story import FIRST, POLICY
+from writer_statements import asked_in_the_story
 
 pytestmark = pytest.mark.anyio
 
@@ -52,16 +52,8 @@ async def _add_accounts(database: Database) -> None:
 
 async def plans_of(url: str) -> dict[str, list[dict[str, Any]]]:
     """The writer's statements, and where PostgreSQL finds rows for each in such books."""
-    asked: dict[str, Any] = {}
     async with await Database.open(url, create=True) as database:
-        engine = database._writer_engine.sync_engine
-
-        def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-            asked.setdefault(statement, parameters[0] if many else parameters)
-
-        event.listen(engine, "before_cursor_execute", note)
-        await tell_story(database)
-        event.remove(engine, "before_cursor_execute", note)
+        asked = await asked_in_the_story(database)
         await _add_accounts(database)
         async with database.write() as connection:
             await connection.execute(sa.text("ANALYZE"))
@@ -70,13 +62,9 @@ async def plans_of(url: str) -> dict[str, list[dict[str, Any]]]:
             for statement, parameters in asked.items():
                 if re.search(rf"\b({'|'.join(_SEVERAL)})\b", statement):
                     found = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
-                    (plan,) = _decoded(found.scalar_one())
+                    (plan,) = found.scalar_one()
                     plans[statement] = list(_scans(plan["Plan"]))
     return plans
-
-
-def _decoded(plan: Any) -> Any:
-    return json.loads(plan) if isinstance(plan, str) else plan
 
 
 def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -114,5 +102,5 @@ async def test_open_lots_are_found_by_their_index(postgresql_url: str) -> None:
     async with await Database.open(postgresql_url) as database, database.writer().transaction() as connection:
         given = (f"{{{lane_of(FIRST)}}}", f"{{{FIRST}}}", datetime.now(UTC))
         found = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {reader_postgresql._DUE}", given)
-        (plan,) = _decoded(found.scalar_one())
+        (plan,) = found.scalar_one()
     assert [one["Index Name"] for one in _scans(plan["Plan"])] == ["lots_open_idx"] * 2

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from alikassa.ledger.database import Database
 from alikassa.ledger.schema import GROWING
-from books_story import tell_story
+from writer_statements import asked_in_the_story
 
 pytestmark = pytest.mark.anyio
 
@@ -23,16 +21,8 @@ _EQUAL = re.compile(r"t\.(\w+) = u\.column")
 
 async def plans_of(url: str) -> dict[str, str]:
     """What the writer asks and changes while every command is booked, and how SQLite goes about each."""
-    asked: dict[str, Any] = {}
     async with await Database.open(url, create=True) as database:
-        engine = database._writer_engine.sync_engine
-
-        def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-            asked.setdefault(statement, parameters[0] if many else parameters)
-
-        event.listen(engine, "before_cursor_execute", note)
-        await tell_story(database)
-        event.remove(engine, "before_cursor_execute", note)
+        asked = await asked_in_the_story(database)
         plans = {}
         async with database.read() as connection:
             for statement, parameters in asked.items():
