@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["Columns", "columns_of", "find_rows", "insert_rows", "is_by_lane", "units", "update_rows"]
+__all__ = ["Columns", "ReadyRows", "columns_of", "find_rows", "insert_rows", "is_by_lane", "units", "update_rows"]
 
 
 #: Values that a statement may have on SQLite, as it is commonly built.
@@ -116,21 +116,44 @@ def columns_of(table: sa.Table, *names: str, index: str = "") -> Columns:
     return Columns(table, names or [column.name for column in table.columns], index)
 
 
-async def insert_rows(connection: AsyncConnection, columns: Columns, rows: Sequence[Sequence[Any]]) -> None:
-    """On PostgreSQL some statement of the transaction has to come before: it is what begins it."""
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        for _, one_lane, _ in _lanes(connection, columns, rows):
+class ReadyRows:
+    """Rows that are made for their statement, which may be before its transaction begins. Of one lane, where tables are
+    spread over nodes."""
+
+    def __init__(self, columns: Columns, *, postgresql: bool) -> None:
+        self._columns = columns
+        self._postgresql = postgresql
+        self._lines: list[bytes] = []
+        self._tuples: list[tuple[Any, ...]] = []
+
+    def add(self, rows: Sequence[Sequence[Any]]) -> None:
+        if self._postgresql:
+            self._lines.append(self._columns.lines(rows))
+        else:
+            self._tuples += self._columns.tuples(rows)
+
+    async def insert(self, connection: AsyncConnection) -> None:
+        """On PostgreSQL some statement of the transaction has to come before: it is what begins it."""
+        table, names = self._columns.table, self._columns.names
+        if self._lines:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
             # Not bytes, which the driver takes for the name of a file, nor a file in memory: it would make a class for
             # that, each time, and read it in other threads.
-            lines = memoryview(columns.lines(one_lane))
-            await driver.copy_to_table(columns.table, source=lines, columns=columns.names)
+            await driver.copy_to_table(table, source=memoryview(b"".join(self._lines)), columns=names)
+        elif self._tuples:
+            marks = ", ".join("?" * len(names))
+            statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names from the schema
+            await connection.exec_driver_sql(statement, self._tuples)
+
+
+async def insert_rows(connection: AsyncConnection, columns: Columns, rows: Sequence[Sequence[Any]]) -> None:
+    """As `ReadyRows`, at once and of any lanes."""
+    if not rows:
         return
-    names, marks = ", ".join(columns.names), ", ".join("?" * len(columns.names))
-    statement = f"INSERT INTO {columns.table} ({names}) VALUES ({marks})"  # noqa: S608 - names from the schema
-    await connection.exec_driver_sql(statement, columns.tuples(rows))
+    for _, one_lane, _ in _lanes(connection, columns, rows):
+        ready = ReadyRows(columns, postgresql=connection.dialect.name == "postgresql")
+        ready.add(one_lane)
+        await ready.insert(connection)
 
 
 async def update_rows(connection: AsyncConnection, columns: Columns, keys: int, rows: Sequence[Sequence[Any]]) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from alikassa.ledger.bulk import columns_of, find_rows, insert_rows
+from alikassa.ledger.bulk import ReadyRows, columns_of, find_rows
 from alikassa.ledger.schema import accounts, certificate_uses, requests
 from alikassa.ledger.waiting import LANE_OF_ENDING
 from alikassa.protocol.messages import BALANCE_PATH
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from alikassa.server.requests.recorder import Key, Use
 
 __all__ = [
-    *("MOST_OTHERS", "MOST_VERIFIED", "Part", "Ring", "find_named", "part_by_lane", "prune", "write_requests"),
+    *("MOST_OTHERS", "MOST_VERIFIED", "Part", "Ready", "Ring", "find_accounts", "make_ready", "part_by_lane", "prune"),
     "write_uses",
 ]
 
@@ -32,8 +33,12 @@ MOST_VERIFIED = 1000
 MOST_OTHERS = 200
 
 _NOBODY = str(NOBODY)
-# What is converted in one go: the balance endpoint waits meanwhile.
+# Accounts, rings or uses of one statement.
 _TOGETHER = 200
+# Rows that are made in one go, and the pause after them, in seconds: the balance endpoint waits meanwhile.
+_AT_A_TIME = 10
+_PAUSE_SECONDS = 0.002
+_BEGIN = sa.select(sa.literal(1))
 _LARGEST_COUNT = 2**31 - 1
 
 _ACCOUNT = columns_of(accounts, "lane", "id")
@@ -56,6 +61,11 @@ class Part(NamedTuple):
 
     rows: list[KeptRequest]
     counted: dict[Key, int]
+
+    def strangers(self) -> list[str]:
+        """The accounts that were named by what was not verified. Whether there are such is to be found out."""
+        named = [row.account for row in self.rows if not row.verified] + [key.account for key in self.counted]
+        return [account for account in dict.fromkeys(named) if account]
 
     def of(self, there: set[str]) -> Part:
         """What is about these accounts."""
@@ -91,18 +101,30 @@ def part_by_lane(kept: Sequence[KeptRequest], counted: Mapping[Key, int]) -> tup
     return lanes, nobodys
 
 
-async def write_requests(
-    connection: AsyncConnection, kept: Sequence[KeptRequest], counted: Mapping[Key, int], there: set[str]
-) -> tuple[dict[Ring, int], dict[Key, int]]:
-    """How many rows each ring got, and the counts that found no row to stand on.
+class Ready(NamedTuple):
+    """Rows as their statement takes them, how many each ring gets, and the counts that found no row to stand on."""
+
+    rows: ReadyRows
+    rings: dict[Ring, int]
+    left: dict[Key, int]
+
+    async def insert(self, connection: AsyncConnection) -> None:
+        if connection.dialect.name == "postgresql":
+            await connection.execute(_BEGIN)
+        await self.rows.insert(connection)
+
+
+async def make_ready(part: Part, there: set[str], *, postgresql: bool) -> Ready:
+    """To be done before the transaction: a few rows at a time, since the balance endpoint waits for as long as these
+    take, and with pauses, through which nobody should hold a lock.
 
     `there` are the accounts that there are, of those that are named by what was not verified.
     """
     # The last row of nobody's, by outcome: there the counts of all stand that named no account that there is.
-    strays = {row.outcome: row for row in kept if not row.verified and row.account not in there}
+    strays = {row.outcome: row for row in part.rows if not row.verified and row.account not in there}
     more: dict[KeptRequest, int] = {}
     left: dict[Key, int] = {}
-    for key, count in counted.items():
+    for key, count in part.counted.items():
         row = None if key.account in there else strays.get(key.outcome)
         if row is not None:
             more[row] = more.get(row, 0) + count
@@ -110,28 +132,23 @@ async def write_requests(
             key = key if key.account in there else key._replace(account="")
             left[key] = left.get(key, 0) + count
     rings: dict[Ring, int] = {}
-    for start in range(0, len(kept), _TOGETHER):
+    ready = ReadyRows(_COLUMNS, postgresql=postgresql)
+    for start in range(0, len(part.rows), _AT_A_TIME):
         values = []
-        for row in kept[start : start + _TOGETHER]:
+        for row in part.rows[start : start + _AT_A_TIME]:
             ring = Ring(row.account if row.verified or row.account in there else _NOBODY, row.verified)
             rings[ring] = rings.get(ring, 0) + 1
             values.append(_values(ring, row, row.others + more.get(row, 0)))
-        await insert_rows(connection, _COLUMNS, values)
-    return rings, left
+        ready.add(values)
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return Ready(ready, rings, left)
 
 
-async def find_named(connection: AsyncConnection, kept: Sequence[KeptRequest], counted: Mapping[Key, int]) -> set[str]:
-    """Which of the accounts there are that requests named which were not verified.
-
-    On PostgreSQL this is also the statement that begins the transaction.
-    """
-    named = [row.account for row in kept if not row.verified] + [key.account for key in counted]
-    unique = [account for account in dict.fromkeys(named) if account]
-    if not unique:
-        await connection.execute(sa.select(sa.literal(1)))
+async def find_accounts(connection: AsyncConnection, named: Sequence[str]) -> set[str]:
+    """Which of these accounts there are."""
     there: set[str] = set()
-    for start in range(0, len(unique), _TOGETHER):
-        keys = [(LANE_OF_ENDING[account[-2:]], account) for account in unique[start : start + _TOGETHER]]
+    for start in range(0, len(named), _TOGETHER):
+        keys = [(LANE_OF_ENDING[account[-2:]], account) for account in named[start : start + _TOGETHER]]
         there.update(str(id_) for (id_,) in await find_rows(connection, _ACCOUNT, keys, "t.id"))
     return there
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alikassa.errors import DatabaseError, DatabaseUnavailableError
 from alikassa.ledger.ids import LANES
-from alikassa.server.requests.rows import Part, find_named, part_by_lane, prune, write_requests, write_uses
+from alikassa.server.requests.rows import Part, find_accounts, make_ready, part_by_lane, prune, write_uses
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,6 +43,7 @@ class RequestWriter:
 
     def __init__(self, database: Database, recorder: Recorder, log: RequestLog) -> None:
         self._writer = database.writer()
+        self._postgresql = database.is_postgresql
         self._recorder = recorder
         self._log = log
         self._task: asyncio.Task[None] | None = None
@@ -152,18 +153,19 @@ class RequestWriter:
         """What is written is taken out of `part`, bit by bit. With `strays`, what is nobody's goes there instead."""
         while True:
             bit = Part(part.rows[:_MOST_TOGETHER], dict(part.counted))
+            there = await self._find(bit.strangers())
+            ready = await make_ready(bit if strays is None else bit.of(there), there, postgresql=self._postgresql)
+            full = self._fullest(ready.rings)
             async with self._writer.transaction() as connection:
-                there = await find_named(connection, bit.rows, bit.counted)
-                rings, left = await write_requests(connection, *(bit if strays is None else bit.of(there)), there)
-                full = self._fullest(rings)
+                await ready.insert(connection)
                 await prune(connection, full)
                 await write_uses(connection, uses)
             del part.rows[: len(bit.rows)]
             part.counted.clear()
-            part.counted.update(left)
+            part.counted.update(ready.left)
             if strays is not None:
                 strays.take_strays(bit, there)
-            self._count_rows(rings, full)
+            self._count_rows(ready.rings, full)
             for use in uses:
                 self._used[use] = time.monotonic()
                 del self._uses[use]
@@ -172,6 +174,13 @@ class RequestWriter:
                 break
         self._recorder.give_back(part.counted)
         part.counted.clear()
+
+    async def _find(self, named: list[str]) -> set[str]:
+        """Which there are, in a transaction of its own: what is then made of them takes a while."""
+        if not named:
+            return set()
+        async with self._writer.transaction() as connection:
+            return await find_accounts(connection, named)
 
     def _count_rows(self, rings: dict[Ring, int], pruned: list[Ring]) -> None:
         if len(self._unpruned) > _MOST_REMEMBERED:
