@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from alikassa.errors import DatabaseError, DatabaseUnavailableError
 from alikassa.ledger.ids import LANES
-from alikassa.server.requests.rows import Part, find_accounts, make_ready, part_by_lane, prune, write_uses
+from alikassa.server.requests.rows import (
+    MOST_OTHERS,
+    MOST_VERIFIED,
+    Part,
+    find_accounts,
+    make_ready,
+    part_by_lane,
+    prune,
+    write_uses,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,9 +40,8 @@ _SLACK = 20
 # A database that stays away is told of once in so many seconds.
 _TELL_SECONDS = 10.0
 _MOST_REMEMBERED = 40_000
-# Rows of one transaction, and rings that are pruned in it: whoever books waits for its lock.
+# Rows of one transaction: whoever books waits for its lock.
 _MOST_TOGETHER = 500
-_MOST_PRUNED = 50
 # Where each lane has a transaction of its own: after so many seconds no other lane is begun.
 _LANES_SECONDS = 10.0
 
@@ -192,17 +200,22 @@ class RequestWriter:
             self._unpruned[ring] = 0
 
     def _fullest(self, rings: dict[Ring, int]) -> list[Ring]:
-        """Those to be pruned now: they may have more than they should. One that was never pruned here may, too.
+        """Those to be pruned now, as they may have more than they should: on average no more of them than are needed.
 
-        After a start nobody knows any: their turns come bit by bit, after those that are known to be full. (Those are
-        fewer than are pruned at a time, as each was written to so often.)
+        After a start nobody knows what a ring has. Those that were never pruned here come bit by bit, each for as many
+        rows as a ring's slack is, so that all of them together grow by no more than that until each had its turn.
         """
+        rows = sum(rings.values())
         full = [
-            (self._unpruned.get(ring, 0) + count, ring)
+            (self._unpruned[ring] + count, ring)
             for ring, count in rings.items()
-            if ring not in self._unpruned or self._unpruned[ring] + count > ring.most // _SLACK
+            if ring in self._unpruned and self._unpruned[ring] + count > ring.most // _SLACK
         ]
-        return [ring for _, ring in sorted(full, reverse=True)[:_MOST_PRUNED]]
+        unknown = [(count, ring) for ring, count in rings.items() if ring not in self._unpruned]
+        return [
+            *_largest(full, 1 + rows * _SLACK // MOST_OTHERS),
+            *_largest(unknown, 1 + rows * _SLACK // MOST_VERIFIED),
+        ]
 
     def _tell(self, *, now: bool = False) -> None:
         if self._recorder.lost and (now or time.monotonic() - self._told >= _TELL_SECONDS):
@@ -210,3 +223,7 @@ class RequestWriter:
             self._recorder.counts.lost += self._recorder.lost
             self._recorder.lost = 0
             self._told = time.monotonic()
+
+
+def _largest(counted: list[tuple[int, Ring]], most: int) -> list[Ring]:
+    return [ring for _, ring in sorted(counted, reverse=True)[:most]]
