@@ -95,6 +95,17 @@ def test_what_differs_from_run_to_run_has_to_keep_its_target(
     assert (done.returncode, done.stdout) == (1 if complaint else 0, complaint), done.stderr
 
 
+def test_a_target_that_was_missed_is_not_asked_for(tmp_path: Path) -> None:
+    """What it was is then what counts, twice over."""
+    committed = write(tmp_path / "committed", 0.4, 0.6, steady=False)
+    assert check(committed, write(tmp_path / "well", 0.21, 1.19)).returncode == 0
+    done = check(committed, write(tmp_path / "bad", 0.19, 1.21))
+    assert done.stdout.splitlines() == [
+        "Requests/s: ours, beside bare: was 0.400, is 0.190, and has to be >= 0.2",
+        "Waits, ms: ours, beside bare: was 0.600, is 1.210, and has to be < 1.2",
+    ]
+
+
 def test_another_machine_is_told_of(tmp_path: Path) -> None:
     """Its ratios may differ without anything being worse."""
     committed, found = write(tmp_path / "committed", 1, 1), write(tmp_path / "found", 1, 1)
