@@ -17,7 +17,6 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.schema import accounts, discrepancies, journal_entries, lots, metadata, payouts, policies, postings
 from alikassa.ledger.verify import Heads, Verified, read_heads, verify
 from books_story import FIRST, tell_story
-from conftest import _new_postgresql_database
 
 __all__ = ["BOOKS", "Intruder", "Row", "StoredText", "Told", "told_story"]
 
@@ -159,10 +158,7 @@ class Told:
 @contextmanager
 def told_story(engine: str, request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> Iterator[Told]:
     """A database of its own, on `sqlite` or `postgresql`. Who changes it puts it back, and the last look sees that."""
-    if engine == "sqlite":
-        url = f"sqlite:///{factory.mktemp('story') / 'books.db'}"
-    else:
-        url = _new_postgresql_database(request.getfixturevalue("postgresql_server"))
+    url = request.getfixturevalue("copy_migrated")(engine, factory.mktemp("story") / "books.db")
     with asyncio.Runner() as runner:
         told = Told(url, runner)
         try:

@@ -14,13 +14,12 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 import trustme
 
@@ -31,6 +30,7 @@ from alikassa.ledger.model import Bucket, Purpose
 from alikassa.ledger.registry import Registry
 from alikassa.money import to_units
 from alikassa.protocol.certificates import load_public_key
+from copied_databases import copy_database, new_postgresql_database
 
 ALIKASSA = Path(sys.executable).with_name("alikassa")
 PAGE_ACCOUNT = "93d5df06-996c-48c3-9847-348d6b580b80"
@@ -117,20 +117,6 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         server.cleanup()
 
 
-def _new_postgresql_database(server: str) -> str:
-    name = f"test_{uuid.uuid4().hex}"
-
-    async def create() -> None:
-        connection = await asyncpg.connect(server)
-        try:
-            await connection.execute(f"CREATE DATABASE {name}")
-        finally:
-            await connection.close()
-
-    asyncio.run(create())
-    return server.replace("/postgres?", f"/{name}?", 1)
-
-
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a SQLite file that does not exist yet."""
@@ -140,14 +126,67 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> str:
     """The URL of an empty PostgreSQL database."""
-    return _new_postgresql_database(postgresql_server)
+    return new_postgresql_database(postgresql_server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def database_url(engine: str, request: pytest.FixtureRequest) -> str:
     """An empty database, on each engine in turn."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
+    url: str = request.getfixturevalue(f"{engine}_url")
     return url
+
+
+@pytest.fixture(scope="session")
+def originals(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str, Callable[[str], object]], str]:
+    """The URL of a database on this engine, of this name, filled when it is first asked for; to be copied."""
+    made: dict[tuple[str, str], str] = {}
+
+    def original(engine: str, name: str, fill: Callable[[str], object]) -> str:
+        if (engine, name) not in made:
+            if engine == "postgresql":
+                url = new_postgresql_database(request.getfixturevalue("postgresql_server"))
+            else:
+                url = f"sqlite:///{tmp_path_factory.mktemp(name) / 'books.db'}"
+            fill(url)
+            made[engine, name] = url
+        return made[engine, name]
+
+    return original
+
+
+@pytest.fixture(scope="session")
+def copy_migrated(originals: Callable[..., str]) -> Callable[[str, Path], str]:
+    """The URL of a new database whose books are still empty, on this engine; on SQLite in this file."""
+
+    def migrate(url: str) -> None:
+        async def make() -> None:
+            async with await Database.open(url, create=True):
+                pass
+
+        asyncio.run(make())
+
+    return lambda engine, file: copy_database(originals(engine, "migrated", migrate), file)
+
+
+@pytest.fixture
+def migrated_url(engine: str, copy_migrated: Callable[[str, Path], str], tmp_path: Path) -> str:
+    """A database whose books are still empty, on each engine in turn."""
+    return copy_migrated(engine, tmp_path / "books.db")
+
+
+@pytest.fixture
+def migrated_sqlite_url(copy_migrated: Callable[[str, Path], str], tmp_path: Path) -> str:
+    """As `migrated_url`, on SQLite."""
+    return copy_migrated("sqlite", tmp_path / "books.db")
 
 
 # Archives. Making a key takes a while, so the session shares a few.
@@ -204,22 +243,35 @@ def make_shop(database: str, payout: Path, payment: Path) -> Shop:
     return asyncio.run(open_shop(database, payout, payment))
 
 
+@pytest.fixture(scope="session")
+def original_shop(originals: Callable[..., str], archives: Callable[[str], Path]) -> Callable[[str], Shop]:
+    """A shop by engine, to be copied."""
+    shops: dict[str, Shop] = {}
+
+    def original(engine: str) -> Shop:
+        def fill(url: str) -> None:
+            shops[engine] = make_shop(url, archives("payout"), archives("payment"))
+
+        originals(engine, "shop", fill)
+        return shops[engine]
+
+    return original
+
+
+def _copy_shop(original: Shop, folder: Path) -> Shop:
+    return replace(original, database=copy_database(original.database, folder / "books.db"))
+
+
 @pytest.fixture
-def shop(database_url: str, archives: Callable[[str], Path]) -> Shop:
+def shop(engine: str, original_shop: Callable[[str], Shop], tmp_path: Path) -> Shop:
     """A shop on each engine in turn."""
-    return make_shop(database_url, archives("payout"), archives("payment"))
+    return _copy_shop(original_shop(engine), tmp_path)
 
 
 @pytest.fixture
-async def shop_here(database_url: str, archives: Callable[[str], Path], anyio_backend: str) -> Shop:
-    """As `shop`, for asynchronous tests."""
-    return await open_shop(database_url, archives("payout"), archives("payment"))
-
-
-@pytest.fixture
-def sqlite_shop(sqlite_url: str, archives: Callable[[str], Path]) -> Shop:
+def sqlite_shop(original_shop: Callable[[str], Shop], tmp_path: Path) -> Shop:
     """A shop on SQLite."""
-    return make_shop(sqlite_url, archives("payout"), archives("payment"))
+    return _copy_shop(original_shop("sqlite"), tmp_path)
 
 
 # Servers

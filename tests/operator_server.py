@@ -22,7 +22,7 @@ from alikassa.ledger.database import Database
 from alikassa.ledger.tokens import Scope, Tokens
 from alikassa.server.operator.application import application
 from alikassa.server.settings import Settings
-from conftest import Server, _new_postgresql_database, start_server
+from conftest import Server, start_server
 
 API = "/operator/v1"
 
@@ -129,10 +129,9 @@ def operator_again(database: str, write: str, read: str = "") -> Iterator[Operat
 
 
 def new_database(engine: str, request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> str:
-    """The URL of an empty database, for fixtures that many tests share."""
-    if engine == "postgresql":
-        return _new_postgresql_database(request.getfixturevalue("postgresql_server"))
-    return f"sqlite:///{factory.mktemp('operator') / 'books.db'}"
+    """The URL of empty books, for fixtures that many tests share."""
+    url: str = request.getfixturevalue("copy_migrated")(engine, factory.mktemp("operator") / "books.db")
+    return url
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from alikassa.ledger.model import BUCKETS, Account, Bucket
 from alikassa.ledger.policy import Policy
 from alikassa.ledger.registry import Registry
 from alikassa.money import SCALE, to_units
-from conftest import _new_postgresql_database
 
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
@@ -60,10 +59,11 @@ class Story:
 
 
 def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An empty database on the engine that is the fixture's parameter."""
-    if request.param == "postgresql":
-        return _new_postgresql_database(request.getfixturevalue("postgresql_server"))
-    return f"sqlite:///{tmp_path_factory.mktemp('questions') / 'books.db'}"
+    """Empty books on the engine that is the fixture's parameter."""
+    url: str = request.getfixturevalue("copy_migrated")(
+        request.param, tmp_path_factory.mktemp("questions") / "books.db"
+    )
+    return url
 
 
 def day(number: float) -> datetime:

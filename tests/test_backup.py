@@ -44,7 +44,7 @@ from alikassa.ledger.snapshots import EVERY
 from alikassa.ledger.verify import parse_heads, read_heads, verify
 from alikassa.protocol.certificates import PublicKey, load_public_key
 from command_line import CONFIGURATION, REFUSED, call, complaint, printed
-from conftest import _new_postgresql_database as new_postgresql_database
+from copied_databases import new_postgresql_database
 from crash_checks import check_books, open_accounts
 from crash_writer import LONG_AGO, line_of, work
 

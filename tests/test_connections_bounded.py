@@ -50,6 +50,7 @@ def is_silent(connection: socket.socket, seconds: float) -> bool:
     return not readable
 
 
+@pytest.mark.by_the_clock
 @pytest.mark.usefixtures("few_files")
 def test_connections_past_the_bound_wait(tmp_path: Path, archives: Callable[[str], Path]) -> None:
     """They connect and are not answered while all places are taken; whenever one is given up, the next has it."""

@@ -38,9 +38,9 @@ def test_a_value_is_below_the_power_of_two_that_it_is_counted_at() -> None:
 
 @pytest.mark.by_the_clock
 @pytest.mark.anyio
-async def test_reads_are_counted_with_how_many_they_served(shop_here: Shop) -> None:
+async def test_reads_are_counted_with_how_many_they_served(shop: Shop) -> None:
     """Five that wait together are one read; a failed one is counted with its error, by the last word of its name."""
-    async with await Database.open(shop_here.database) as database:
+    async with await Database.open(shop.database) as database:
         reader = reader_for(database)
         await asyncio.gather(*(reader.find(PAGE_ACCOUNT) for _ in range(5)))
         await reader.find(PAGE_ACCOUNT)
@@ -72,9 +72,9 @@ class _Broken:
 
 
 @pytest.mark.anyio
-async def test_a_watch_that_fails_ends_nothing(shop_here: Shop, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_watch_that_fails_ends_nothing(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever waits for a read or a batch has it, and the log has what went wrong."""
-    async with await Database.open(shop_here.database) as database:
+    async with await Database.open(shop.database) as database:
         reader, books = reader_for(database), Books(database)
         reader.counts.watches += (_Broken(),)
         books.counts.watches += (_Broken(),)
@@ -89,7 +89,7 @@ async def test_a_watch_that_fails_ends_nothing(shop_here: Shop, caplog: pytest.L
 
 
 @pytest.mark.anyio
-async def test_a_defect_in_the_writer_is_counted(shop_here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_defect_in_the_writer_is_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an error of the database is; what waits behind it is booked all the same."""
     monkeypatch.setattr(queue, "MOST_TOGETHER", 1)
     good = False
@@ -99,7 +99,7 @@ async def test_a_defect_in_the_writer_is_counted(shop_here: Shop, monkeypatch: p
         good, before = True, good
         return datetime.now(UTC) if before else datetime.fromisoformat("never")
 
-    async with await Database.open(shop_here.database) as database:
+    async with await Database.open(shop.database) as database:
         books = Books(database, now)
         account = uuid.UUID(PAGE_ACCOUNT)
         async with asyncio.timeout(5):
@@ -118,17 +118,15 @@ def _rendered(outcome: object) -> Answer:
 
 
 @pytest.mark.anyio
-async def test_every_command_is_counted_with_what_became_of_it(
-    shop_here: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_command_is_counted_with_what_became_of_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Booked, repeated, refused by its error, undone beside a refused one, replayed under its key, turned away."""
-    account = uuid.UUID(shop_here.account)
+    account = uuid.UUID(shop.account)
 
     def more(reference: str) -> Adjustment:
         return Adjustment(account, Bucket.BALANCE, 100, reference, "test")
 
     payout = PayoutCreate(account, 10**18, "payout-1")
-    async with await Database.open(shop_here.database) as database:
+    async with await Database.open(shop.database) as database:
         books = Books(database)
         await books.book(more("one"))
         await books.book(more("one"))

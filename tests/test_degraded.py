@@ -134,9 +134,9 @@ async def test_a_commit_to_a_file_that_was_replaced_is_not_acknowledged(sqlite_s
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT count(*) FROM n"
 
 
-async def test_a_question_that_takes_too_long_is_given_up(shop_here: Shop) -> None:
+async def test_a_question_that_takes_too_long_is_given_up(shop: Shop) -> None:
     """By the database too; the next one is answered."""
-    database = Database.attach(shop_here.database, seconds=0.3)
+    database = Database.attach(shop.database, seconds=0.3)
     try:
         async with asyncio.timeout(5):
             with pytest.raises(DatabaseUnavailableError, match="in time"):
@@ -150,9 +150,9 @@ async def test_a_question_that_takes_too_long_is_given_up(shop_here: Shop) -> No
         await database.close()
 
 
-async def test_each_statement_has_its_own_time(shop_here: Shop) -> None:
+async def test_each_statement_has_its_own_time(shop: Shop) -> None:
     """What is read in many, a verification or a page of the cabinet, may take longer altogether."""
-    database = Database.attach(shop_here.database, seconds=0.3)
+    database = Database.attach(shop.database, seconds=0.3)
     try:
         async with database.read() as connection:
             for _ in range(2):

@@ -38,8 +38,8 @@ class Sent:
 
 
 @pytest.fixture
-async def database(shop_here: Shop) -> AsyncIterator[Database]:
-    async with await Database.open(shop_here.database) as opened:
+async def database(shop: Shop) -> AsyncIterator[Database]:
+    async with await Database.open(shop.database) as opened:
         yield opened
 
 
@@ -51,25 +51,25 @@ async def endpoint(database: Database) -> AsyncIterator[BalanceEndpoint]:
     await reader.close()
 
 
-async def test_headers_and_then_a_body_give_an_answer(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+async def test_headers_and_then_a_body_give_an_answer(shop: Shop, endpoint: BalanceEndpoint) -> None:
     """The account is read from the moment the headers are there."""
-    asked = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
+    asked = endpoint.begin(Sent(signed(shop.payout, b"{}")))
     assert asked.reading is not None
     answer = await endpoint.answer(asked, b"{}")
     assert (answer.status, answer.body) == (200, PAGE_ANSWER)
 
 
 async def test_a_slow_body_is_answered_from_a_new_read(
-    shop_here: Shop, database: Database, endpoint: BalanceEndpoint, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, database: Database, endpoint: BalanceEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A certificate revoked while a body took its time is refused: what was read when it began is not used."""
     monkeypatch.setattr(endpoint, "_fresh_seconds", 0.05)
-    first = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
+    first = endpoint.begin(Sent(signed(shop.payout, b"{}")))
     assert (await endpoint.answer(first, b"{}")).status == 200
-    asked = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
+    asked = endpoint.begin(Sent(signed(shop.payout, b"{}")))
     assert asked.reading is not None
     await asyncio.wait([asked.reading])
-    await Registry(database).revoke_certificate(UUID(shop_here.payout_certificate))
+    await Registry(database).revoke_certificate(UUID(shop.payout_certificate))
     await asyncio.sleep(0.06)
     assert (await endpoint.answer(asked, b"{}")).status == 400
 
@@ -89,27 +89,27 @@ async def test_what_replicas_told_may_wait_less_long_for_its_body(
     await application.stop()
 
 
-async def test_nothing_is_read_for_headers_that_name_nothing(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+async def test_nothing_is_read_for_headers_that_name_nothing(shop: Shop, endpoint: BalanceEndpoint) -> None:
     """Without an account or without `Sign` the database is left alone."""
-    headers = signed(shop_here.payout, b"{}")
+    headers = signed(shop.payout, b"{}")
     for missing in ({"Account": "nonsense"}, {"Sign": ""}):
         asked = endpoint.begin(Sent(headers | missing))
         assert asked.reading is None
         assert (await endpoint.answer(asked, b"{}")).status == 400
 
 
-async def test_a_request_that_is_dropped_leaves_no_trace(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+async def test_a_request_that_is_dropped_leaves_no_trace(shop: Shop, endpoint: BalanceEndpoint) -> None:
     """Its read is given up, and those that share it are answered."""
-    dropped, asked = (endpoint.begin(Sent(signed(shop_here.payout, b"{}"))) for _ in range(2))
+    dropped, asked = (endpoint.begin(Sent(signed(shop.payout, b"{}"))) for _ in range(2))
     dropped.drop()
     assert (await endpoint.answer(asked, b"{}")).status == 200
     assert dropped.reading is not None
     assert dropped.reading.cancelled()
 
 
-async def test_a_read_that_failed_after_long_is_not_tried_again(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+async def test_a_read_that_failed_after_long_is_not_tried_again(shop: Shop, endpoint: BalanceEndpoint) -> None:
     """Whoever has waited is told, and does not wait as long once more."""
-    asked = endpoint.begin(Sent(signed(shop_here.payout, b"{}")))
+    asked = endpoint.begin(Sent(signed(shop.payout, b"{}")))
     asked.drop()
     asked.reading = asyncio.get_running_loop().create_future()
     asked.reading.set_exception(DatabaseUnavailableError("away"))

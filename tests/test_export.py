@@ -31,7 +31,7 @@ from alikassa.ledger.schema import journal_entries, postings
 from alikassa.money import BOUND, to_decimal
 from books_story import AWKWARD, FIRST, tell_story
 from command_line import CONFIGURATION, REFUSED, call, complaint
-from conftest import ALIKASSA, _new_postgresql_database
+from conftest import ALIKASSA
 
 LARGE = uuid.UUID("00000000-0000-4000-8000-00000000000a")
 #: What each of our places is called in the chart of accounts, the last part of its name.
@@ -105,10 +105,7 @@ async def _tell(url: str) -> Told:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Told:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('export') / 'books.db'}"
-    else:
-        url = _new_postgresql_database(request.getfixturevalue("postgresql_server"))
+    url = request.getfixturevalue("copy_migrated")(request.param, tmp_path_factory.mktemp("export") / "books.db")
     return asyncio.run(_tell(url))
 
 

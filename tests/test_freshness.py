@@ -134,14 +134,14 @@ def refused_for(answer: Answer) -> set[str]:
 
 
 @pytest.fixture
-async def database(shop_here: Shop) -> AsyncIterator[Database]:
-    async with await Database.open(shop_here.database) as opened:
+async def database(shop: Shop) -> AsyncIterator[Database]:
+    async with await Database.open(shop.database) as opened:
         yield opened
 
 
 @pytest.fixture
-async def worker(shop_here: Shop, database: Database) -> AsyncIterator[Worker]:
-    one = Worker(database, shop_here.payout)
+async def worker(shop: Shop, database: Database) -> AsyncIterator[Worker]:
+    one = Worker(database, shop.payout)
     yield one
     await one.close()
 
@@ -162,10 +162,10 @@ async def test_a_stamped_request_is_good_once(worker: Worker, database: Database
     assert await rows(database) == 2
 
 
-async def test_workers_agree(shop_here: Shop, database: Database, worker: Worker) -> None:
+async def test_workers_agree(shop: Shop, database: Database, worker: Worker) -> None:
     """Of the same request, sent to two workers many times at once, one is answered."""
-    async with await Database.open(shop_here.database) as another:
-        second = Worker(another, shop_here.payout)
+    async with await Database.open(shop.database) as another:
+        second = Worker(another, shop.payout)
         bodies = [stamped(nonce=f"{number:022}") for number in range(20)]
         both = [one.ask(body) for body in bodies for one in (worker, second, worker)]
         answers = await asyncio.gather(*both)
@@ -173,16 +173,16 @@ async def test_workers_agree(shop_here: Shop, database: Database, worker: Worker
         await second.close()
 
 
-async def test_a_nonce_is_used_also_after_a_restart(shop_here: Shop, worker: Worker) -> None:
+async def test_a_nonce_is_used_also_after_a_restart(shop: Shop, worker: Worker) -> None:
     """It is in the database, and not in a process."""
     assert (await worker.ask(stamped())).status == 200
-    async with await Database.open(shop_here.database) as another:
-        later = Worker(another, shop_here.payout)
+    async with await Database.open(shop.database) as another:
+        later = Worker(another, shop.payout)
         assert refused_for(await later.ask(stamped())) == {"nonce"}
         await later.close()
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_a_stamp_that_is_not_whole_is_refused(worker: Worker, database: Database) -> None:
     """Each field that is missing, malformed or another account's is named, and nothing is kept or remembered."""
     for changes, fields in NOT_WHOLE:
@@ -191,7 +191,7 @@ async def test_a_stamp_that_is_not_whole_is_refused(worker: Worker, database: Da
     assert await rows(database) == 0
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_short_parts_of_a_stamp_are_not_remembered(worker: Worker) -> None:
     """A body that is short enough for the memory of signatures is refused every time."""
     for body in (b'{"nonce":""}', b'{"timestamp":1}', b'{"account":null}'):
@@ -199,7 +199,7 @@ async def test_short_parts_of_a_stamp_are_not_remembered(worker: Worker) -> None
     assert [(await worker.ask(b'{"other":1}')).status for _ in range(3)] == [200] * 3
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_the_time_may_be_off_by_five_minutes(worker: Worker) -> None:
     """300 s either way are taken, one more is not; the refusal says by how much and which way."""
     found = {}
@@ -279,9 +279,9 @@ async def test_a_database_that_hangs_is_not_waited_for(
 
 
 @pytest.mark.by_the_clock
-async def test_past_the_bound_a_nonce_does_not_wait(shop_here: Shop, worker: Worker, database: Database) -> None:
+async def test_past_the_bound_a_nonce_does_not_wait(shop: Shop, worker: Worker, database: Database) -> None:
     """While the table or the file is held, so many wait; the next is told 503 at once, and none of the others is."""
-    certificate = shop_here.payout_certificate
+    certificate = shop.payout_certificate
 
     async def claim(number: int) -> freshness.Refusal | None:
         body = json.loads(stamped(nonce=f"{number:022}"))
@@ -341,7 +341,7 @@ async def test_a_certificate_has_so_many_nonces(
     assert [(await worker.ask(stamped(timestamp=AT + 601, nonce=f"{n:022}"))).status for n in (6, 7)] == [429, 200]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_merchants_see_why(worker: Worker, database: Database) -> None:
     """Each refusal is in the log of requests as a verified one, with a reason that has its remedy."""
     await worker.ask(stamped())

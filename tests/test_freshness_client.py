@@ -193,8 +193,8 @@ class ToEndpoint:
 
 
 @pytest.fixture
-async def endpoint(shop_here: Shop) -> AsyncIterator[BalanceEndpoint]:
-    async with await Database.open(shop_here.database) as database:
+async def endpoint(shop: Shop) -> AsyncIterator[BalanceEndpoint]:
+    async with await Database.open(shop.database) as database:
         from uuid import UUID
 
         await Registry(database).require_fresh(UUID(PAGE_ACCOUNT), required=True)
@@ -205,17 +205,17 @@ async def endpoint(shop_here: Shop) -> AsyncIterator[BalanceEndpoint]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_client_and_server_understand_each_other(shop_here: Shop, endpoint: BalanceEndpoint) -> None:
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_client_and_server_understand_each_other(shop: Shop, endpoint: BalanceEndpoint) -> None:
     """Call after call is answered; what was sent once is refused when somebody sends it again."""
     transport = ToEndpoint(endpoint)
-    async with AsyncClient(PAGE_ACCOUNT, shop_here.payout, fresh=True, transport=transport) as client:
+    async with AsyncClient(PAGE_ACCOUNT, shop.payout, fresh=True, transport=transport) as client:
         for _ in range(3):
             assert (await client.balance()).raw == PAGE_ANSWER
     assert transport.last is not None
     again = await transport.send(transport.last)
     assert (again.status, list(json.loads(again.body)["errors"])) == (400, ["nonce"])
-    async with AsyncClient(PAGE_ACCOUNT, shop_here.payout, transport=transport) as plain:
+    async with AsyncClient(PAGE_ACCOUNT, shop.payout, transport=transport) as plain:
         with pytest.raises(RefusedError, match="invalid") as caught:
             await plain.balance()
     assert set(caught.value.errors) == {"account", "timestamp", "nonce"}

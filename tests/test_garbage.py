@@ -56,18 +56,18 @@ def test_what_stays_is_passed_over(process: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_copied_rows_do_not_wait_for_the_collector(shop_here: Shop) -> None:
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+async def test_copied_rows_do_not_wait_for_the_collector(shop: Shop) -> None:
     """It comes seldom in a serving process. A class is garbage that only it takes away, with all that it names."""
-    async with Database.attach(shop_here.database) as database:
+    async with Database.attach(shop.database) as database:
         books = Books(database)
-        await books.book(Payment(uuid.UUID(shop_here.account), 100, "first"))
+        await books.book(Payment(uuid.UUID(shop.account), 100, "first"))
         gc.collect()
         gc.disable()
         try:
             before = _classes()
             for number in range(5):
-                await books.book(Payment(uuid.UUID(shop_here.account), 100, f"later-{number}"))
+                await books.book(Payment(uuid.UUID(shop.account), 100, f"later-{number}"))
             assert _classes() == before
         finally:
             gc.enable()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from alikassa.monitor.web import Bounds, Page, serve_pages
 
 ASK = b"GET /a HTTP/1.1\r\nHost: localhost\r\n"
@@ -43,6 +45,7 @@ def test_long_headers_are_refused() -> None:
     on_server(Bounds(head=200), work)
 
 
+@pytest.mark.by_the_clock
 def test_a_slow_request_is_closed() -> None:
     """Headers that do not end are waited for so long and no longer, however many bytes still come."""
 

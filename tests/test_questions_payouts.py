@@ -25,8 +25,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
-    async with await Database.open(database_url, create=True) as opened:
+async def database(migrated_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    async with await Database.open(migrated_url, create=True) as opened:
         yield opened
 
 

@@ -64,11 +64,11 @@ class History:
 
 
 @pytest.fixture
-async def database(database_url: str, anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+async def database(migrated_url: str, anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """Snapshots are close together, and few entries are looked through for lines of some kinds."""
     monkeypatch.setattr(snapshots, "EVERY", 8)
     monkeypatch.setattr(entries, "_LOOKED_THROUGH", 3)
-    async with await Database.open(database_url, create=True) as opened:
+    async with await Database.open(migrated_url, create=True) as opened:
         yield opened
 
 

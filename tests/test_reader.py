@@ -33,8 +33,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def database(shop_here: Shop) -> AsyncIterator[Database]:
-    async with await Database.open(shop_here.database) as opened:
+async def database(shop: Shop) -> AsyncIterator[Database]:
+    async with await Database.open(shop.database) as opened:
         yield opened
 
 
@@ -49,11 +49,11 @@ def der(folder: Path) -> bytes:
     return load_public_key((folder / "public.pem").read_bytes()).der
 
 
-async def test_an_account_is_read_with_its_payout_certificate(shop_here: Shop, reader: AccountReader) -> None:
+async def test_an_account_is_read_with_its_payout_certificate(shop: Shop, reader: AccountReader) -> None:
     """Four amounts with eight decimals, and the active payout certificate; the payment one may not ask."""
     assert await reader.find(PAGE_ACCOUNT) == Standing(
         *("RUB", "93.84000000", "0.00000000", "0.00000000", "1234.00000000"),
-        certificates=(ActiveCertificate(shop_here.payout_certificate, True, der(shop_here.payout)),),
+        certificates=(ActiveCertificate(shop.payout_certificate, True, der(shop.payout)),),
     )
 
 
@@ -62,20 +62,20 @@ async def test_an_unknown_account_is_nothing(reader: AccountReader) -> None:
     assert await reader.find(str(uuid.uuid4())) is None
 
 
-async def test_a_change_shows_in_the_next_read(shop_here: Shop, database: Database, reader: AccountReader) -> None:
+async def test_a_change_shows_in_the_next_read(shop: Shop, database: Database, reader: AccountReader) -> None:
     """What is committed is read: money, SHA-1, a second certificate, a revocation."""
     await reader.find(PAGE_ACCOUNT)
     registry = Registry(database)
-    payout = uuid.UUID(shop_here.payout_certificate)
+    payout = uuid.UUID(shop.payout_certificate)
     await Books(database).book(Adjustment(uuid.UUID(PAGE_ACCOUNT), Bucket.HOLD, 1, "r", "a test"))
     await registry.allow_sha1(payout, allowed=False)
     key = archive.generate().public_key
-    second = await registry.add_certificate(uuid.UUID(shop_here.merchant), Purpose.PAYOUT, key)
+    second = await registry.add_certificate(uuid.UUID(shop.merchant), Purpose.PAYOUT, key)
     found = await reader.find(PAGE_ACCOUNT)
     assert found is not None
     assert found.hold == "0.00000001"
     assert set(found.certificates) == {
-        ActiveCertificate(str(payout), False, der(shop_here.payout)),
+        ActiveCertificate(str(payout), False, der(shop.payout)),
         ActiveCertificate(str(second.id), True, key.der),
     }
     await registry.revoke_certificate(payout)
@@ -86,7 +86,7 @@ async def test_a_change_shows_in_the_next_read(shop_here: Shop, database: Databa
 
 
 async def test_what_was_read_is_kept_until_something_is_committed(
-    shop_here: Shop, database: Database, reader: AccountReader
+    shop: Shop, database: Database, reader: AccountReader
 ) -> None:
     """While the database is what it was, an account is not read again; any commit ends that, whatever it is about."""
     first = await reader.find(PAGE_ACCOUNT)
@@ -99,17 +99,17 @@ async def test_what_was_read_is_kept_until_something_is_committed(
 
 
 async def test_an_account_that_was_not_there_is_seen_when_it_is_opened(
-    shop_here: Shop, database: Database, reader: AccountReader
+    shop: Shop, database: Database, reader: AccountReader
 ) -> None:
     """That there is none is kept no longer than what there is."""
     account = uuid.uuid4()
     assert [await reader.find(str(account)) for _ in range(2)] == [None, None]
-    await Registry(database).open_account(uuid.UUID(shop_here.merchant), "RUB", account)
+    await Registry(database).open_account(uuid.UUID(shop.merchant), "RUB", account)
     assert await reader.find(str(account)) is not None
 
 
 async def test_a_transaction_that_was_open_during_a_read_is_seen_once_it_commits(
-    shop_here: Shop, database: Database, reader: AccountReader
+    shop: Shop, database: Database, reader: AccountReader
 ) -> None:
     """What another transaction holds back is not read, and not overlooked later either."""
     async with database.write() as connection:
@@ -126,7 +126,7 @@ async def test_a_transaction_that_was_open_during_a_read_is_seen_once_it_commits
 
 
 async def test_no_more_is_kept_than_the_bound(
-    shop_here: Shop, reader: AccountReader, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, reader: AccountReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Past it everything is read afresh, and answered all the same."""
     monkeypatch.setattr(kept, "MOST_KEPT", 3)
@@ -138,11 +138,11 @@ async def test_no_more_is_kept_than_the_bound(
 
 
 async def test_requests_that_wait_share_a_read(
-    shop_here: Shop, database: Database, reader: AccountReader, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, database: Database, reader: AccountReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many requests at once take one read for every MOST_JOINED of them, and each gets its own account."""
     registry = Registry(database)
-    opened = [await registry.open_account(uuid.UUID(shop_here.merchant), f"C{n:03}") for n in range(MOST_JOINED + 5)]
+    opened = [await registry.open_account(uuid.UUID(shop.merchant), f"C{n:03}") for n in range(MOST_JOINED + 5)]
     reads: list[int] = []
     kind = SqliteReader if isinstance(reader, SqliteReader) else PostgresqlReader
     original: Any = kind._find
@@ -255,7 +255,7 @@ async def test_reads_may_not_write(postgresql_url: str, archives: Callable[[str]
         await reader.close()
 
 
-async def test_a_reader_says_whether_its_database_answers(shop_here: Shop, reader: AccountReader) -> None:
+async def test_a_reader_says_whether_its_database_answers(shop: Shop, reader: AccountReader) -> None:
     """`ping` is quiet while all is well."""
     await reader.ping()
 

@@ -42,21 +42,21 @@ ORDER BY 1
 
 
 @pytest.mark.by_the_clock
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_backends_give_a_read_up_by_themselves(shop_here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+async def test_backends_give_a_read_up_by_themselves(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each reader tells who waits, and drops its connection. PostgreSQL does not notice that while it waits for
     somebody's lock: within seconds the backend has given up all the same, and not before its reader."""
     for module in (reader_postgresql, reader_lanes, permissions_module):
         monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(beats_module, "_BEAT_SECONDS", 0.5)
-    address = Address.parse(shop_here.database)
+    address = Address.parse(shop.database)
     reader, lanes, permissions = PostgresqlReader(address), LaneReader(address, None), Permissions(address, None)
     numbers, beats = NumbersServer("primary", address, uuid.uuid4(), 0.5, standby=False), Beats(address)
     async with AsyncExitStack() as stack:
         for one in (reader, lanes, permissions, beats):
             stack.push_async_callback(one.close)
         # Within a transaction it would always see the same.
-        other, watching = [await asyncpg.connect(shop_here.database) for _ in range(2)]
+        other, watching = [await asyncpg.connect(shop.database) for _ in range(2)]
         for connection in (other, watching):
             stack.push_async_callback(connection.close)
 
@@ -100,11 +100,11 @@ def many_lots(file: Path) -> Iterator[None]:
 
 
 @pytest.mark.by_the_clock
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_sqlite_gives_a_read_up(shop_here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_sqlite_gives_a_read_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop waits with it, so not for long: whoever joined it is told 503's reason, and the next read is as ever."""
     monkeypatch.setattr(reader_sqlite, "_READ_SECONDS", 0.2)
-    async with await Database.open(shop_here.database) as database:
+    async with await Database.open(shop.database) as database:
         file, books, account = database.address.sqlite_file, Books(database), uuid.UUID(PAGE_ACCOUNT)
         assert file is not None
         await books.book(SetPolicy(account, Policy(hold_percent=parse_amount("100"), hold_days=1), "all is held"))
@@ -124,12 +124,12 @@ async def test_sqlite_gives_a_read_up(shop_here: Shop, monkeypatch: pytest.Monke
         await reader.close()
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_many_short_reads_are_no_long_one(shop_here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_many_short_reads_are_no_long_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite counts its steps from one read to the next; each has its own time all the same."""
     monkeypatch.setattr(reader_sqlite, "_READ_SECONDS", 0.3)
     monkeypatch.setattr(reader_sqlite, "_STEPS", 1)
-    async with await Database.open(shop_here.database) as database:
+    async with await Database.open(shop.database) as database:
         reader = reader_for(database)
         for _ in range(3):
             await reader.ping()

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def registry(database_url: str, anyio_backend: str) -> AsyncIterator[Registry]:
-    async with await Database.open(database_url, create=True) as database:
+async def registry(migrated_url: str, anyio_backend: str) -> AsyncIterator[Registry]:
+    async with await Database.open(migrated_url, create=True) as database:
         yield Registry(database)
 
 

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def database(shop_here: Shop) -> AsyncIterator[Database]:
-    async with await Database.open(shop_here.database) as opened:
+async def database(shop: Shop) -> AsyncIterator[Database]:
+    async with await Database.open(shop.database) as opened:
         yield opened
 
 
@@ -43,8 +43,8 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def signed_by(shop_here: Shop) -> Verified:
-    return Verified(shop_here.payout_certificate, Digest.SHA256)
+def signed_by(shop: Shop) -> Verified:
+    return Verified(shop.payout_certificate, Digest.SHA256)
 
 
 # What is kept
@@ -312,7 +312,7 @@ async def test_after_a_start_rings_are_pruned_bit_by_bit(
 
 
 async def test_a_row_waits_for_its_reason(
-    database: Database, recorder: Recorder, shop_here: Shop, monkeypatch: pytest.MonkeyPatch
+    database: Database, recorder: Recorder, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is written when the reason is there; without one when that took too long, or when the server stops."""
     writer = write(database, recorder)
@@ -320,12 +320,12 @@ async def test_a_row_waits_for_its_reason(
     assert told is not None
     assert forgotten is not None
     assert last is not None
-    told.explain("sha1_not_allowed", uuid.UUID(shop_here.payout_certificate), Digest.SHA1)
+    told.explain("sha1_not_allowed", uuid.UUID(shop.payout_certificate), Digest.SHA1)
     await writer.flush()
     (row,) = await all_rows(database)
     assert (row.reason, str(row.certificate_id), row.digest) == (
         "sha1_not_allowed",
-        shop_here.payout_certificate,
+        shop.payout_certificate,
         "sha1",
     )
     forgotten.waits_until = 1.0
@@ -371,10 +371,10 @@ async def test_a_use_never_moves_back(database: Database, recorder: Recorder, si
 
 
 async def test_another_signer_of_a_busy_account_is_noticed(
-    database: Database, recorder: Recorder, shop_here: Shop, signed_by: Verified
+    database: Database, recorder: Recorder, shop: Shop, signed_by: Verified
 ) -> None:
     """Also among requests that are only counted."""
-    for signer in [signed_by] * 50 + [Verified(shop_here.payment_certificate, Digest.SHA1)]:
+    for signer in [signed_by] * 50 + [Verified(shop.payment_certificate, Digest.SHA1)]:
         tally = recorder.counted.get(PAGE_ACCOUNT)
         if tally is not None and tally.known is signer:  # as the endpoint does
             tally.more += 1
@@ -382,4 +382,4 @@ async def test_another_signer_of_a_busy_account_is_noticed(
             recorder.ok(asked(), signer)
     await write(database, recorder).flush()
     assert total(await all_rows(database)) == 51
-    assert len(await uses_of(database, [uuid.UUID(shop_here.payment_certificate)])) == 1
+    assert len(await uses_of(database, [uuid.UUID(shop.payment_certificate)])) == 1

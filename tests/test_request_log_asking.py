@@ -27,8 +27,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def database(shop_here: Shop) -> AsyncIterator[Database]:
-    async with await Database.open(shop_here.database) as opened:
+async def database(shop: Shop) -> AsyncIterator[Database]:
+    async with await Database.open(shop.database) as opened:
         yield opened
 
 
@@ -38,8 +38,8 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def signed_by(shop_here: Shop) -> Verified:
-    return Verified(shop_here.payout_certificate, Digest.SHA256)
+def signed_by(shop: Shop) -> Verified:
+    return Verified(shop.payout_certificate, Digest.SHA256)
 
 
 # Asking
@@ -47,10 +47,10 @@ def signed_by(shop_here: Shop) -> Verified:
 
 @pytest.fixture
 async def history(
-    database: Database, recorder: Recorder, shop_here: Shop, signed_by: Verified
+    database: Database, recorder: Recorder, shop: Shop, signed_by: Verified
 ) -> tuple[Database, list[uuid.UUID]]:
     """Two accounts of the shop: each was asked for 7 times, 3 times in vain, in turns."""
-    other = (await Registry(database).open_account(uuid.UUID(shop_here.merchant), "EUR")).id
+    other = (await Registry(database).open_account(uuid.UUID(shop.merchant), "EUR")).id
     for _ in range(7):
         for account in (ACCOUNT, other):
             recorder.ok(asked(account), signed_by)

@@ -193,6 +193,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, archives: Callable[[str], P
         yield started
 
 
+@pytest.mark.by_the_clock
 def test_a_locked_database_slows_no_answer(server: Server, archives: Callable[[str], Path]) -> None:
     """While another program holds the lock, balances are told as before; what was asked meanwhile is written after."""
     database = server.log_file.parent / "books.db"

@@ -52,9 +52,9 @@ def told() -> list[SlowQuery]:
 
 
 @pytest.fixture
-async def slow(shop_here: Shop, told: list[SlowQuery]) -> AsyncIterator[Database]:
+async def slow(shop: Shop, told: list[SlowQuery]) -> AsyncIterator[Database]:
     """The shop's books; what takes 0.2 s is told."""
-    async with Database.attach(shop_here.database, SlowQueries(0.2, told.append)) as database:
+    async with Database.attach(shop.database, SlowQueries(0.2, told.append)) as database:
         yield database
 
 
@@ -67,22 +67,22 @@ async def postgresql(postgresql_url: str, anyio_backend: str, told: list[SlowQue
 
 
 @pytest.fixture
-async def watched(shop_here: Shop, told: list[SlowQuery]) -> AsyncIterator[Database]:
+async def watched(shop: Shop, told: list[SlowQuery]) -> AsyncIterator[Database]:
     """The shop's books; everything is told."""
-    async with Database.attach(shop_here.database, SlowQueries(0, told.append)) as database:
+    async with Database.attach(shop.database, SlowQueries(0, told.append)) as database:
         yield database
 
 
 async def test_a_slow_statement_is_told_without_its_parameters(
-    shop_here: Shop, slow: Database, told: list[SlowQuery]
+    shop: Shop, slow: Database, told: list[SlowQuery]
 ) -> None:
     """Its text, how long it took, and for whom; quick ones are not told."""
     ASKING.set((Named("one"),))
     async with slow.read() as connection:
         await connection.execute(sa.text("SELECT 1"))
-        await connection.execute(sa.text(SLOW[engine_of(shop_here.database)]), {"secret": SECRET})
+        await connection.execute(sa.text(SLOW[engine_of(shop.database)]), {"secret": SECRET})
     (query,) = told
-    assert query.statement.startswith(SLOW[engine_of(shop_here.database)][:20])
+    assert query.statement.startswith(SLOW[engine_of(shop.database)][:20])
     assert 0.2 <= query.seconds < 10
     assert (query.failed, fields_of(query.askers)) == ("", {"request_id": "one"})
     assert SECRET not in repr(told)
@@ -141,9 +141,9 @@ async def test_a_batch_is_told_with_all_whom_it_books_for(watched: Database, tol
     assert SECRET not in repr(told)
 
 
-async def test_a_joined_read_is_told_with_whom_it_served(shop_here: Shop, told: list[SlowQuery]) -> None:
+async def test_a_joined_read_is_told_with_whom_it_served(shop: Shop, told: list[SlowQuery]) -> None:
     """Once for all of them; of many only how many they were."""
-    async with Database.attach(shop_here.database) as database:
+    async with Database.attach(shop.database) as database:
         reader = reader_for(database)
         reader.counts.watches += (SlowQueries(0, told.append),)
         await asyncio.gather(*[reader.find(PAGE_ACCOUNT, Named(name)) for name in "abc"])
@@ -183,10 +183,10 @@ def _unwritable(_: SlowQuery) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-async def test_a_log_that_cannot_be_written_ends_nothing(shop_here: Shop) -> None:
+async def test_a_log_that_cannot_be_written_ends_nothing(shop: Shop) -> None:
     """Reads are answered, one after the other; what is committed is told as such."""
     slow = SlowQueries(0, _unwritable)
-    async with Database.attach(shop_here.database, slow) as database:
+    async with Database.attach(shop.database, slow) as database:
         reader = reader_for(database)
         reader.counts.watches += (slow,)
         async with asyncio.timeout(5):

@@ -253,6 +253,7 @@ async def test_a_writer_that_is_kept_lets_go_when_another_is_refused(sqlite_url:
         await _count_once(database)
 
 
+@pytest.mark.by_the_clock
 async def test_whoever_waits_for_what_was_read_only_is_told(sqlite_url: str) -> None:
     """Not for ever: a question that takes long holds it up, and once that is done it goes on."""
     async with _attached(sqlite_url) as (database, _, file):

@@ -46,16 +46,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def database(sqlite_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+async def database(migrated_sqlite_url: str, anyio_backend: str) -> AsyncIterator[Database]:
     """On SQLite: most of this is decided before any statement."""
-    async with await Database.open(sqlite_url, create=True) as opened:
+    async with await Database.open(migrated_sqlite_url, create=True) as opened:
         yield opened
 
 
 @pytest.fixture
-async def either(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+async def either(migrated_url: str, anyio_backend: str) -> AsyncIterator[Database]:
     """On each engine in turn."""
-    async with await Database.open(database_url, create=True) as opened:
+    async with await Database.open(migrated_url, create=True) as opened:
         yield opened
 
 

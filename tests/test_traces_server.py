@@ -125,10 +125,10 @@ def told(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
-async def test_three_requests_share_one_read(shop_here: Shop, exported: Exported) -> None:
+async def test_three_requests_share_one_read(shop: Shop, exported: Exported) -> None:
     """Each a server span in its caller's trace; the read is linked to all three, and they to it."""
-    application = await application_over(shop_here.database)
-    headers = signed(shop_here.payout, b"{}")
+    application = await application_over(shop.database)
+    headers = signed(shop.payout, b"{}")
     parents = [f"00-{number:032x}-{number:016x}-01" for number in (1, 2, 3)]
     answers = await asyncio.gather(*[ask(application, headers | {"traceparent": one}) for one in parents])
     await application.stop()
@@ -151,10 +151,10 @@ async def test_three_requests_share_one_read(shop_here: Shop, exported: Exported
         assert one.status.status_code is StatusCode.UNSET
 
 
-async def test_a_refusal_says_why_as_far_as_it_is_known(shop_here: Shop, exported: Exported) -> None:
+async def test_a_refusal_says_why_as_far_as_it_is_known(shop: Shop, exported: Exported) -> None:
     """And has the answer's id; nothing of the signature, nor the account."""
-    application = await application_over(shop_here.database)
-    headers = signed(shop_here.payout, b"{}")
+    application = await application_over(shop.database)
+    headers = signed(shop.payout, b"{}")
     malformed = await ask(application, headers | {"Account": "no"})
     refused = await ask(application, headers, b"[]")
     await application.stop()
@@ -186,18 +186,18 @@ async def test_a_read_that_fails_is_an_error(sqlite_shop: Shop, exported: Export
 
 
 @pytest.mark.parametrize("exported", [ALWAYS_OFF], indirect=True)
-async def test_what_is_not_sampled_is_not_exported(shop_here: Shop, exported: Exported) -> None:
+async def test_what_is_not_sampled_is_not_exported(shop: Shop, exported: Exported) -> None:
     """Not the request, and not what it shared."""
-    application = await application_over(shop_here.database)
-    assert (await ask(application, signed(shop_here.payout, b"{}"))).status == 200
+    application = await application_over(shop.database)
+    assert (await ask(application, signed(shop.payout, b"{}"))).status == 200
     await application.stop()
     assert not exported.exporter.get_finished_spans()
 
 
-async def test_three_commands_share_one_batch(shop_here: Shop, exported: Exported) -> None:
+async def test_three_commands_share_one_batch(shop: Shop, exported: Exported) -> None:
     """From each request to its wait in the queue, and to the batch that is linked to all; its steps tell the time."""
     tracer = trace.get_tracer("test")
-    async with Database.attach(shop_here.database) as database:
+    async with Database.attach(shop.database) as database:
         books = Books(database)
         books.counts.watches += (WorkSpans(tracer),)
 

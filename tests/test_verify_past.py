@@ -37,24 +37,24 @@ async def spoil(url: str, account: str) -> None:
 
 
 @pytest.fixture
-def account(database_url: str) -> str:
+def account(migrated_url: str) -> str:
     """On each engine in turn."""
-    return asyncio.run(open_two(database_url))
+    return asyncio.run(open_two(migrated_url))
 
 
-def test_the_command_notes_what_it_found(database_url: str, account: str) -> None:
+def test_the_command_notes_what_it_found(migrated_url: str, account: str) -> None:
     """The last one counts; of one account alone, nothing is noted."""
     began = datetime.now(UTC)
-    assert call("books", "verify", "--account", account, "--database", database_url).returncode == 0
-    assert asyncio.run(last(database_url)) is None
-    assert call("books", "verify", "--database", database_url).returncode == 0
-    first = asyncio.run(last(database_url))
+    assert call("books", "verify", "--account", account, "--database", migrated_url).returncode == 0
+    assert asyncio.run(last(migrated_url)) is None
+    assert call("books", "verify", "--database", migrated_url).returncode == 0
+    first = asyncio.run(last(migrated_url))
     assert first is not None
     assert (first.accounts, first.entries, first.wrong) == (2, 0, 0)
     assert began - timedelta(milliseconds=1) <= first.started_at <= first.finished_at <= datetime.now(UTC)
-    asyncio.run(spoil(database_url, account))
-    assert call("books", "verify", "--database", database_url).returncode == 1
-    second = asyncio.run(last(database_url))
+    asyncio.run(spoil(migrated_url, account))
+    assert call("books", "verify", "--database", migrated_url).returncode == 1
+    second = asyncio.run(last(migrated_url))
     assert second is not None
     assert second.wrong > 0
     assert second.id > first.id
