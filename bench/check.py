@@ -1,9 +1,8 @@
 """`make bench-check`: has a ratio become more than 15 % worse than the committed one?
 
-A ratio is of medians, and a busy machine moves it by as much. So what is worse in each of its rounds than the committed
-run was in its worst is measured again, twice at most, with the part that it is of: it fails when it is more than 15 %
-worse each time. A ratio that has a limit, since it differs by more from run to run, fails when it is beyond that each
-time.
+A ratio is of medians, and a busy machine moves it by as much. So what is worse is measured again, twice at most,
+with the part that it is of: it fails when it is more than 15 % worse each time. A ratio that has a limit, since it
+differs by more from run to run, fails when it is beyond that each time.
 
     check.py [--results FILE ...] [--committed FILE]
 
@@ -51,20 +50,19 @@ def worse(committed: Results, runs: Sequence[Results]) -> Iterator[Complaint]:
             if not found:
                 yield Complaint(f"{name}: was {before.ratio:.3f}, and is missing", "")
                 continue
-            ratio, part = (min if before.lower_is_better else max)((after.ratio, part) for after, part in found)
+            ratio, part = (min if before.lower_is_better else max)(found)
             times = f" at best of {len(found)} times" if len(found) > 1 else ""
-            wrong = _wrong(before, ratio)
-            if wrong and not _may_be_chance(before, [number for after, _ in found for number in after.rounds]):
+            if wrong := _wrong(before, ratio):
                 yield Complaint(f"{name}: was {before.ratio:.3f}, is {ratio:.3f}{times}, {wrong}", part)
 
 
-def _find(run: Results, section: str, row: str, to: str) -> tuple[Ratio, str] | None:
+def _find(run: Results, section: str, row: str, to: str) -> tuple[float, str] | None:
     """The ratio, and the part it is of."""
     for one in run.rows:
         if (one.section, one.row) == (section, row):
             for ratio in one.ratios:
                 if ratio.to == to:
-                    return ratio, one.part
+                    return ratio.ratio, one.part
     return None
 
 
@@ -76,15 +74,6 @@ def _wrong(before: Ratio, after: float) -> str:
     change = after / before.ratio - 1
     worsened = change if before.lower_is_better else -change
     return f"{worsened:.0%} worse" if worsened > _ALLOWED else ""
-
-
-def _may_be_chance(before: Ratio, rounds: Sequence[float]) -> bool:
-    """Whether one of the rounds since was as good as one of those before."""
-    if before.limit is not None or not before.rounds or not rounds:
-        return False
-    if before.lower_is_better:
-        return min(rounds) <= max(before.rounds)
-    return max(rounds) >= min(before.rounds)
 
 
 def measured_until_sure(committed: Results, measure: Callable[[Sequence[str]], Results]) -> list[Results]:

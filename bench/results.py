@@ -33,8 +33,6 @@ class Comparison:
     travels: bool = True
     #: Whether two runs of the same code agree on it. What does not is held to its target, not to what it was.
     steady: bool = True
-    #: The same, round by round; none when they did not take turns.
-    rounds: tuple[float, ...] = ()
 
     @property
     def met(self) -> bool | None:
@@ -61,9 +59,7 @@ class Row:
         return median(self.samples)
 
     def over(self, other: Row, target: Target | None = None, *, steady: bool = True) -> Comparison:
-        pairs = zip(self.samples, other.samples, strict=True) if len(self.samples) == len(other.samples) else ()
-        rounds = tuple(ours / theirs for ours, theirs in pairs)
-        return Comparison(self.median / other.median, other.name, target, steady=steady, rounds=rounds)
+        return Comparison(self.median / other.median, other.name, target, steady=steady)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import random
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engines import ENGINES
@@ -58,8 +58,7 @@ def measure_servers(
 ) -> Section:
     """All servers run; one at a time is under load. An idle one costs nothing.
 
-    With `booked`, so many payments a second are booked on each engine meanwhile, and nothing is judged. What is left to
-    the servers then, by a booking that is as much on any machine, tells of the machine.
+    With `booked`, so many payments a second are booked on each engine meanwhile, and nothing is judged.
     """
     contenders = _contenders(stores)
     if held is not Held.NOTHING:
@@ -86,8 +85,7 @@ def measure_servers(
                     f"  half within {found.p50_ms:.2f} ms, 99% within {found.p99_ms:.2f} ms"
                 )
     heading = f"{booked} payments/s booked meanwhile" if booked else _HEADINGS[held]
-    rows = _compare(samples, judged=load.is_fast and not booked, travels=not booked)
-    return Section(f"Balance requests/s ({heading})", rows)
+    return Section(f"Balance requests/s ({heading})", _compare(samples, judged=load.is_fast and not booked))
 
 
 def _contenders(stores: Stores) -> list[Contender]:
@@ -127,11 +125,11 @@ def _check(one: Contender, shops: list[Shop], held: Held) -> None:
             raise RuntimeError(f"{one.name} answers {status} to another merchant's signature")
 
 
-def _compare(samples: dict[str, list[float]], *, judged: bool, travels: bool = True) -> tuple[Row, ...]:
+def _compare(samples: dict[str, list[float]], *, judged: bool) -> tuple[Row, ...]:
     rows = {name: Row(name, found) for name, found in samples.items()}
     for engine in ENGINES:
         ours = rows[_ours(engine)]
-        ours.comparisons = (replace(ours.over(rows[_BARE], _OF_BARE[engine] if judged else None), travels=travels),)
+        ours.comparisons = (ours.over(rows[_BARE], _OF_BARE[engine] if judged else None),)
         if _BARE_BODY in rows:
             ours.comparisons += (ours.over(rows[_BARE_BODY]), ours.over(rows[_plain(engine)], _OF_PLAIN))
     return tuple(rows.values())

@@ -23,13 +23,12 @@ _TWICE = 2
 
 class Ratio(msgspec.Struct, frozen=True):
     """A row's median over another's, measured in the same run. With a `limit`, that is what it is held to, and not to
-    what it was: it differs by more from run to run than a comparison allows. `rounds` are the ratios round by round."""
+    what it was: it differs by more from run to run than a comparison allows."""
 
     to: str
     ratio: float
     lower_is_better: bool
     limit: float | None = None
-    rounds: tuple[float, ...] = ()
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -89,8 +88,7 @@ def write_results(folder: Path, sections: Iterable[Section], facts: dict[str, st
 
 
 def _ratio(one: Comparison, section: Section) -> Ratio:
-    limit = None if one.steady else _limit(one, section)
-    return Ratio(one.to, one.ratio, section.lower_is_better, limit, one.rounds)
+    return Ratio(one.to, one.ratio, section.lower_is_better, None if one.steady else _limit(one, section))
 
 
 def _limit(one: Comparison, section: Section) -> float | None:
@@ -103,8 +101,8 @@ def _limit(one: Comparison, section: Section) -> float | None:
 def _page(found: Results, sections: Iterable[Section]) -> Iterable[str]:
     yield "# Results"
     yield ""
-    yield "Written by `make bench`; how to read it: [README.md](README.md). Ratios travel between machines better than"
-    yield "the numbers beside them. `make bench-check` measures again and compares the ratios."
+    yield "Written by `make bench`; how to read it: [README.md](README.md). Ratios travel between machines better than the"
+    yield "numbers beside them. `make bench-check` measures again and compares the ratios."
     yield ""
     for name, value in {"Made": found.made, **found.facts}.items():
         yield f"- **{name}**: {value}"
