@@ -101,8 +101,8 @@ def _limit(one: Comparison, section: Section) -> float | None:
 def _page(found: Results, sections: Iterable[Section]) -> Iterable[str]:
     yield "# Results"
     yield ""
-    yield "Written by `make bench`; how to read it: [README.md](README.md). Ratios travel between machines better than the"
-    yield "numbers beside them. `make bench-check` measures again and compares the ratios."
+    yield "Written by `make bench`; how to read it: [README.md](README.md). Ratios travel between machines better than"
+    yield "the numbers beside them. `make bench-check` measures again and compares the ratios."
     yield ""
     for name, value in {"Made": found.made, **found.facts}.items():
         yield f"- **{name}**: {value}"
