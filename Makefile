@@ -27,7 +27,7 @@ demo: setup
 
 # The documentation's blocks, programs in other languages, the demo, nginx and systemd, the operator's document, kills,
 # attacks on the cabinet, metrics of workers that are killed, HTTP/2, books that are spread over nodes, backups, forged
-# books.
+# books, the monitor.
 WHOLE := $(addprefix tests/,test_readme.py test_docs.py test_docs_books.py test_client_docs.py test_sandbox_docs.py \
 	test_examples.py test_cli_serve.py test_operator_document.py test_nginx.py test_limits_redis.py test_systemd.py \
 	test_release.py test_crash.py test_crash_postgresql.py test_replicas.py test_metrics_server.py test_cabinet_login.py \
@@ -37,7 +37,8 @@ WHOLE := $(addprefix tests/,test_readme.py test_docs.py test_docs_books.py test_
 	test_garbage.py test_watch.py test_monitor_web.py test_operator_process.py test_operator_asgi.py \
 	test_connections_bounded.py test_reader_patience.py test_writer_patience.py test_limits_server.py test_replica_parts.py \
 	test_traces_server.py test_slow_queries.py test_fuzz_finds.py test_two_processes.py test_sandbox_command.py \
-	test_cli_books.py test_monitor.py test_cli_profile.py test_cli_commands_refusals.py test_backup.py test_verify_tampering.py test_verify_forging.py test_postgresql_plans.py test_keys_kms.py)
+	test_cli_books.py test_monitor.py test_cli_profile.py test_cli_commands_refusals.py test_backup.py \
+	test_verify_tampering.py test_verify_forging.py test_postgresql_plans.py test_keys_kms.py)
 
 test: setup
 	@$(BIN)/pytest -n 3 --ignore tests/browser --ignore tests/long $(addprefix --ignore ,$(WHOLE))

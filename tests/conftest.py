@@ -15,6 +15,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -144,37 +145,32 @@ def database_url(engine: str, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def originals(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, str, Callable[[str], object]], str]:
-    """The URL of a database on this engine, of this name, filled when it is first asked for; to be copied."""
-    made: dict[tuple[str, str], str] = {}
+def new_original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The URL of an empty database on this engine, to be filled once and copied from then on."""
 
-    def original(engine: str, name: str, fill: Callable[[str], object]) -> str:
-        if (engine, name) not in made:
-            if engine == "postgresql":
-                url = new_postgresql_database(request.getfixturevalue("postgresql_server"))
-            else:
-                url = f"sqlite:///{tmp_path_factory.mktemp(name) / 'books.db'}"
-            fill(url)
-            made[engine, name] = url
-        return made[engine, name]
+    def new(engine: str) -> str:
+        if engine == "postgresql":
+            return new_postgresql_database(request.getfixturevalue("postgresql_server"))
+        return f"sqlite:///{tmp_path_factory.mktemp('original') / 'books.db'}"
 
-    return original
+    return new
 
 
 @pytest.fixture(scope="session")
-def copy_migrated(originals: Callable[..., str]) -> Callable[[str, Path], str]:
+def copy_migrated(new_original: Callable[[str], str]) -> Callable[[str, Path], str]:
     """The URL of a new database whose books are still empty, on this engine; on SQLite in this file."""
 
-    def migrate(url: str) -> None:
-        async def make() -> None:
-            async with await Database.open(url, create=True):
-                pass
+    async def migrate(url: str) -> None:
+        async with await Database.open(url, create=True):
+            pass
 
-        asyncio.run(make())
+    @cache
+    def original(engine: str) -> str:
+        url = new_original(engine)
+        asyncio.run(migrate(url))
+        return url
 
-    return lambda engine, file: copy_database(originals(engine, "migrated", migrate), file)
+    return lambda engine, file: copy_database(original(engine), file)
 
 
 @pytest.fixture
@@ -244,34 +240,26 @@ def make_shop(database: str, payout: Path, payment: Path) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def original_shop(originals: Callable[..., str], archives: Callable[[str], Path]) -> Callable[[str], Shop]:
-    """A shop by engine, to be copied."""
-    shops: dict[str, Shop] = {}
+def copy_shop(new_original: Callable[[str], str], archives: Callable[[str], Path]) -> Callable[[str, Path], Shop]:
+    """A shop on this engine; on SQLite in this file."""
 
+    @cache
     def original(engine: str) -> Shop:
-        def fill(url: str) -> None:
-            shops[engine] = make_shop(url, archives("payout"), archives("payment"))
+        return make_shop(new_original(engine), archives("payout"), archives("payment"))
 
-        originals(engine, "shop", fill)
-        return shops[engine]
-
-    return original
-
-
-def _copy_shop(original: Shop, folder: Path) -> Shop:
-    return replace(original, database=copy_database(original.database, folder / "books.db"))
+    return lambda engine, file: replace(original(engine), database=copy_database(original(engine).database, file))
 
 
 @pytest.fixture
-def shop(engine: str, original_shop: Callable[[str], Shop], tmp_path: Path) -> Shop:
+def shop(engine: str, copy_shop: Callable[[str, Path], Shop], tmp_path: Path) -> Shop:
     """A shop on each engine in turn."""
-    return _copy_shop(original_shop(engine), tmp_path)
+    return copy_shop(engine, tmp_path / "books.db")
 
 
 @pytest.fixture
-def sqlite_shop(original_shop: Callable[[str], Shop], tmp_path: Path) -> Shop:
+def sqlite_shop(copy_shop: Callable[[str, Path], Shop], tmp_path: Path) -> Shop:
     """A shop on SQLite."""
-    return _copy_shop(original_shop("sqlite"), tmp_path)
+    return copy_shop("sqlite", tmp_path / "books.db")
 
 
 # Servers

@@ -26,7 +26,7 @@ _HALF = 50 * 10**8
 
 @pytest.fixture
 async def database(migrated_url: str, anyio_backend: str) -> AsyncIterator[Database]:
-    async with await Database.open(migrated_url, create=True) as opened:
+    async with await Database.open(migrated_url) as opened:
         yield opened
 
 

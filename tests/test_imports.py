@@ -89,7 +89,7 @@ def now() -> datetime:
 @pytest.fixture
 async def database(migrated_sqlite_url: str, anyio_backend: str) -> AsyncIterator[Database]:
     """Books with three accounts that nothing is booked on, on SQLite: most of this is decided before any statement."""
-    async with await Database.open(migrated_sqlite_url, create=True) as opened:
+    async with await Database.open(migrated_sqlite_url) as opened:
         await open_accounts(opened)
         yield opened
 
@@ -97,7 +97,7 @@ async def database(migrated_sqlite_url: str, anyio_backend: str) -> AsyncIterato
 @pytest.fixture
 async def either(migrated_url: str, anyio_backend: str) -> AsyncIterator[Database]:
     """As `database`, on each engine in turn."""
-    async with await Database.open(migrated_url, create=True) as opened:
+    async with await Database.open(migrated_url) as opened:
         await open_accounts(opened)
         yield opened
 

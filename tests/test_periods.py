@@ -38,14 +38,14 @@ def now() -> datetime:
 @pytest.fixture
 async def database(migrated_sqlite_url: str, anyio_backend: str) -> AsyncIterator[Database]:
     """On SQLite: most of this is decided before any statement."""
-    async with await Database.open(migrated_sqlite_url, create=True) as opened:
+    async with await Database.open(migrated_sqlite_url) as opened:
         yield opened
 
 
 @pytest.fixture
 async def either(migrated_url: str, anyio_backend: str) -> AsyncIterator[Database]:
     """On each engine in turn."""
-    async with await Database.open(migrated_url, create=True) as opened:
+    async with await Database.open(migrated_url) as opened:
         yield opened
 
 

@@ -68,7 +68,7 @@ async def database(migrated_url: str, anyio_backend: str, monkeypatch: pytest.Mo
     """Snapshots are close together, and few entries are looked through for lines of some kinds."""
     monkeypatch.setattr(snapshots, "EVERY", 8)
     monkeypatch.setattr(entries, "_LOOKED_THROUGH", 3)
-    async with await Database.open(migrated_url, create=True) as opened:
+    async with await Database.open(migrated_url) as opened:
         yield opened
 
 

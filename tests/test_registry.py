@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def registry(migrated_url: str, anyio_backend: str) -> AsyncIterator[Registry]:
-    async with await Database.open(migrated_url, create=True) as database:
+    async with await Database.open(migrated_url) as database:
         yield Registry(database)
 
 

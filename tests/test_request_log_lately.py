@@ -44,7 +44,7 @@ async def keep(database: Database, account: uuid.UUID, name: str, minutes: int, 
 
 async def test_the_last_that_were_refused_come_first(migrated_url: str) -> None:
     """Of any account there is, verified or not; none that was answered, none that named no account, none of before."""
-    async with await Database.open(migrated_url, create=True) as database:
+    async with await Database.open(migrated_url) as database:
         merchant = await Registry(database).add_merchant("Shop")
         one, two = [(await Registry(database).open_account(merchant.id, "RUB")).id for _ in range(2)]
         for account, name, minutes, outcome in (

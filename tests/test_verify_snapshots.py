@@ -28,7 +28,7 @@ EVERY = 4
 async def story(migrated_url: str, anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Story]:
     """Eight entries, and ten more in one batch, with a snapshot after each fourth."""
     monkeypatch.setattr(snapshots, "EVERY", EVERY)
-    async with await Database.open(migrated_url, create=True) as database:
+    async with await Database.open(migrated_url) as database:
         story = await tell(database)
         story.clock.at = day(4)
         more = [Payment(account=story.account.id, amount=SCALE, reference=f"x{number}") for number in range(10)]
