@@ -128,12 +128,12 @@ def the_model(of: Measured) -> str:
     joined_text = (
         "- **How many are joined**: a worker that is asked `r` times a second and reads eight lanes at once comes by"
         f" each of the {_LANES} every `8 t`; then `r · 8 t / 64 = r t / 8` wait there. With {workers} workers `r` ="
-        f" {_about(_REQUESTS / workers):,} and a read joins {joined}, with half as many {joined_by_half}: few busy"
+        f" {_about(_REQUESTS / workers):,} and {joined} are joined, with half as many {joined_by_half}: few busy"
         " workers join better than many idle ones. A request waits `4 t` on average,"
         f" {4000 * _READ_SECONDS:.0f} ms, and then `t`."
     )
     price = (
-        f" With {joined} a read, count half as many cores again, {fewer}: the price of many workers."
+        f" With {joined} joined, count half as many cores again, {fewer}: the price of many workers."
         if fewer > reads
         else ""
     )
