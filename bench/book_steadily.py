@@ -1,5 +1,6 @@
-"""Books so many payments a second to an account of its own, until it is ended: what else a database does while its
-balances are asked for.
+"""Books so many payments a second to an account of its own: what else a database does while its balances are asked for.
+One that takes long holds up none after it, unless too many wait. SIGTERM ends it, and it prints how many a second it
+booked in all.
 
     book_steadily.py DATABASE --rate N
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import time
 
 from book_commands import POLICY
@@ -21,17 +23,35 @@ from alikassa.money import SCALE
 __all__ = ["main"]
 
 
-async def book(url: str, rate: int) -> None:
+# Payments that wait for their commit.
+_MOST_WAITING = 200
+
+
+async def book(url: str, rate: int) -> float:
+    """Until SIGTERM. How many a second it was."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with await Database.open(url) as database:
         registry, books = Registry(database), Books(database)
         merchant = await registry.add_merchant("Sells steadily")
         account = (await registry.open_account(merchant.id, "RUB")).id
         await books.book(SetPolicy(account, POLICY, "bench"))
-        begun, number = time.perf_counter(), 0
-        while True:
-            number += 1
-            await books.book(Payment(account, 1000 * SCALE, f"steady-{number}"))
-            await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+        free, number = asyncio.Semaphore(_MOST_WAITING), 0
+
+        async def pay(reference: str) -> None:
+            try:
+                await books.book(Payment(account, 1000 * SCALE, reference))
+            finally:
+                free.release()
+
+        begun = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            while not ended.is_set():
+                await free.acquire()
+                number += 1
+                tasks.create_task(pay(f"steady-{number}"))
+                await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+        return number / (time.perf_counter() - begun)
 
 
 def main() -> None:
@@ -39,7 +59,7 @@ def main() -> None:
     parser.add_argument("database")
     parser.add_argument("--rate", type=int, required=True, help="payments a second")
     options = parser.parse_args()
-    asyncio.run(book(options.database, options.rate))
+    print(asyncio.run(book(options.database, options.rate)))
 
 
 if __name__ == "__main__":

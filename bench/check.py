@@ -1,8 +1,8 @@
 """`make bench-check`: has a ratio become more than 15 % worse than the committed one?
 
-A ratio is of medians, and a busy machine moves it by as much. So what is worse is measured again, twice at most,
-with the part that it is of: it fails when it is more than 15 % worse each time. A ratio that has a limit, since it
-differs by more from run to run, fails when it is beyond that each time.
+A busy machine moves a ratio by as much. So what is worse is measured again, twice at most, with the part that it is of:
+it fails when it is more than 15 % worse each time. A ratio that has a limit, since it differs by more from run to run,
+fails when it is beyond that each time.
 
     check.py [--results FILE ...] [--committed FILE]
 

@@ -64,7 +64,7 @@ async def _measure(folder: Path, many: int, runs: int) -> Section:
     for name, of in samples.items():
         few, row = Row(f"{name}, {_FEW:,} entries", of[_FEW]), Row(f"{name}, {many:,} entries", of[many])
         limit = Comparison(row.median / _PAGE_MS, f"{_PAGE_MS} ms", Target(1, below=True), travels=False)
-        row.comparisons = (limit, Comparison(row.median / few.median, f"{_FEW:,} entries"))
+        row.comparisons = (limit, row.over(few, to=f"{_FEW:,} entries"))
         rows += [few, row]
         progress(f"  {row.name:<60} {row.median:>8,.1f} ms")
     return Section("Questions about one account, milliseconds (SQLite)", tuple(rows), lower_is_better=True)

@@ -24,7 +24,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row's median over another's."""
+    """One row over another, measured beside it."""
 
     ratio: float
     to: str
@@ -58,8 +58,13 @@ class Row:
     def median(self) -> float:
         return median(self.samples)
 
-    def over(self, other: Row, target: Target | None = None, *, steady: bool = True) -> Comparison:
-        return Comparison(self.median / other.median, other.name, target, steady=steady)
+    def over(self, other: Row, target: Target | None = None, *, to: str = "", steady: bool = True) -> Comparison:
+        """The median of what it is round by round: a machine that is slower for a while is so for both of a round.
+
+        `to` is another name for the other row. ValueError when one has more rounds.
+        """
+        each = [ours / theirs for ours, theirs in zip(self.samples, other.samples, strict=True)]
+        return Comparison(median(each), to or other.name, target, steady=steady)
 
 
 @dataclass(frozen=True)

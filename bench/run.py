@@ -39,31 +39,35 @@ __all__ = ["main"]
 
 #: Payments a second while balances are asked for: each makes every reader read afresh.
 _BOOKED_MEANWHILE = 100
-_PARTS = ("server", "load", "postings", "questions", "client", "help")
+_PARTS = ("server", "rates", "workers", "crowd", "large", "booked", "postings", "questions", "client", "help")
+# What asks books that are filled with many entries, which takes minutes.
+_LARGE = {"large", "booked", "postings"}
+_OF_BOOKS = {"server", "rates", "workers", "crowd"} | _LARGE
 
 
 @dataclass(frozen=True)
 class Plan:
     """How long a run measures."""
 
-    rounds: int = 5
-    seconds: int = 3
-    help_runs: int = 15
+    rounds: int = 7
+    seconds: int = 2
+    #: Of what takes milliseconds: questions, pages, programs that start.
+    runs: int = 15
     entries: int = 10**6
     crowd: int = 10_000
 
 
-_QUICK = Plan(rounds=1, seconds=1, help_runs=3, entries=10**4, crowd=500)
+_QUICK = Plan(rounds=1, seconds=1, runs=3, entries=10**4, crowd=500)
 
 
 def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, str]) -> Iterator[Section]:
     """The sections, as they are found. Adds to `facts` what the run was made with."""
-    if {"server", "load", "postings"} & set(parts):
+    if _OF_BOOKS & set(parts):
         yield from _measure_books(parts, plan, folder, facts)
     if "questions" in parts:
         progress(f"Questions: filling books with {plan.entries:,} entries (a minute and a half) ...")
-        yield _of("questions", measure_questions(folder, many=plan.entries, runs=plan.rounds))
-        yield _of("questions", measure_pages(folder, runs=plan.rounds))
+        yield _of("questions", measure_questions(folder, many=plan.entries, runs=plan.runs))
+        yield _of("questions", measure_pages(folder, runs=plan.runs))
     if "client" in parts:
         progress("Client calls")
         (shop,) = make_shops(merchants=1, accounts_each=ACCOUNTS)
@@ -72,11 +76,11 @@ def measure(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict[str, s
         with serving_over_https(place, fill_sqlite(place, [shop]), shop) as options:
             yield _of("client", measure_clients(options, shop, rounds=plan.rounds, seconds=plan.seconds))
             progress("Starting")
-            for section in measure_starts(options, shop.stands[0].balance, runs=plan.help_runs):
+            for section in measure_starts(options, shop.stands[0].balance, runs=plan.runs):
                 yield _of("client", section)
     if "help" in parts:
         progress("alikassa --help")
-        yield _of("help", measure_help(folder, runs=plan.help_runs))
+        yield _of("help", measure_help(folder, runs=plan.runs))
 
 
 def _of(part: str, section: Section) -> Section:
@@ -93,24 +97,26 @@ def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict
     measured = {"rounds": plan.rounds, "seconds": plan.seconds}
     with postgresql(folder / "postgresql") as url:
         stores, facts["PostgreSQL"] = prepare_stores(folder, url, shops)
+        facts["Load"] = load.name
+        facts["Servers"] = "one worker each; alikassa as `alikassa serve` starts it, without the operator's side"
         if "server" in parts:
-            facts["Load"] = load.name
-            facts["Servers"] = "one worker each; alikassa as `alikassa serve` starts it, without the operator's side"
             progress(f"Balance requests: {load.name}")
-            yield _of("server", measure_servers(folder, stores, shops, load, held=Held.NOTHING, **measured))
-        if "load" in parts:
-            for section in _measure_load(plan, folder, stores, shops, facts):
-                yield _of("load", section)
-        if not {"server", "postings"} & set(parts):
+            yield _of("server", measure_servers(folder, stores, shops, load, facts, held=Held.NOTHING, **measured))
+        yield from _measure_load(parts, plan, folder, stores, shops, facts)
+        if not _LARGE & set(parts):
             return
         progress("Filling the books with 1,000,000 journal entries and 100,000 open lots (three minutes) ...")
         grow_large(stores)
-        if "server" in parts:
-            yield _of("server", measure_servers(folder, stores, shops, load, held=Held.WAITING, **measured))
+        if "large" in parts:
+            yield _of("large", measure_servers(folder, stores, shops, load, facts, held=Held.WAITING, **measured))
+        if {"large", "booked"} & set(parts):
             make_due(stores)
-            for booked in (0, _BOOKED_MEANWHILE):
-                found = measure_servers(folder, stores, shops, load, held=Held.DUE, booked=booked, **measured)
-                yield _of("server", found)
+            for part, booked in (("large", 0), ("booked", _BOOKED_MEANWHILE)):
+                if part in parts:
+                    found = measure_servers(
+                        folder, stores, shops, load, facts, held=Held.DUE, booked=booked, **measured
+                    )
+                    yield _of(part, found)
             release_all(stores)
         if "postings" in parts:
             progress("Payments")
@@ -119,22 +125,26 @@ def _measure_books(parts: tuple[str, ...], plan: Plan, folder: Path, facts: dict
 
 
 def _measure_load(
-    plan: Plan, folder: Path, stores: Stores, shops: list[Shop], facts: dict[str, str]
+    parts: tuple[str, ...], plan: Plan, folder: Path, stores: Stores, shops: list[Shop], facts: dict[str, str]
 ) -> Iterator[Section]:
     """Other loads than a closed loop's most: fixed rates, two workers, a crowd that stays."""
     requests, long_requests = folder / "requests.tsv", folder / "long-requests.tsv"
     write_requests(long_requests, shops, long=True)
     load, anew = Load(requests, BODY), Load(long_requests, LONG_BODY)
     measured = {"rounds": plan.rounds, "seconds": plan.seconds}
-    if open_loop.compiler() is None:
+    if "rates" in parts and open_loop.compiler() is None:
         progress("Fixed rates are left out: no C compiler for bench/open_loop.c")
-    else:
+    elif "rates" in parts:
         progress("Fixed rates")
-        yield measure_rates(folder, stores, load, requests, facts, **measured)
-    progress("One worker and two")
-    yield from measure_workers(folder, stores, load, anew, **measured)
-    progress(f"A crowd of {plan.crowd:,}")
-    yield measure_crowd(folder, stores, requests, crowd=plan.crowd, rounds=min(plan.rounds, 3))
+        yield _of("rates", measure_rates(folder, stores, load, requests, facts, **measured))
+    if "workers" in parts:
+        progress("One worker and two")
+        for section in measure_workers(folder, stores, load, anew, **measured):
+            yield _of("workers", section)
+    if "crowd" in parts:
+        progress(f"A crowd of {plan.crowd:,}")
+        crowd = measure_crowd(folder, stores, requests, crowd=plan.crowd, rounds=min(plan.rounds, 3))
+        yield _of("crowd", crowd)
 
 
 def main() -> None:
@@ -152,7 +162,7 @@ def main() -> None:
     parts = tuple(options.only or _PARTS)
     with tempfile.TemporaryDirectory(prefix="alikassa-bench-", ignore_cleanup_errors=True) as folder:
         sections = list(measure(parts, plan, Path(folder), facts))
-    facts["Rounds"] = f"{plan.rounds} of {plan.seconds} s, taken in turn; --help {plan.help_runs} times"
+    facts["Rounds"] = f"{plan.rounds} of {plan.seconds} s, taken in turn; what takes milliseconds {plan.runs} times"
     print_report(sections, facts)
     if options.quick:
         progress("--quick: only whether it runs; the numbers mean nothing.")

@@ -50,6 +50,7 @@ def measure_servers(
     stores: Stores,
     shops: list[Shop],
     load: Load,
+    facts: dict[str, str],
     *,
     held: Held,
     rounds: int,
@@ -58,7 +59,8 @@ def measure_servers(
 ) -> Section:
     """All servers run; one at a time is under load. An idle one costs nothing.
 
-    With `booked`, so many payments a second are booked on each engine meanwhile, and nothing is judged.
+    With `booked`, so many payments a second are booked on each engine meanwhile, and nothing is judged; how many it
+    really were is told in `facts`.
     """
     contenders = _contenders(stores)
     if held is not Held.NOTHING:
@@ -73,9 +75,9 @@ def measure_servers(
                 _check(one, shops, held)
             load.put_on(one.port, min(seconds, 2))
         if booked:
-            for url in stores.ours.values():
+            for engine, url in stores.ours.items():
                 command = [sys.executable, str(BENCH / "book_steadily.py"), url, "--rate", str(booked)]
-                stack.enter_context(running_aside(command, folder / "steady.log"))
+                stack.enter_context(running_aside(command, folder / f"steady-{engine}.log"))
         for number in range(rounds):
             for one in contenders:
                 found = load.put_on(one.port, seconds)
@@ -84,6 +86,9 @@ def measure_servers(
                     f"  round {number + 1}/{rounds}  {one.name:<28} {found.rate:>8,.0f}/s"
                     f"  half within {found.p50_ms:.2f} ms, 99% within {found.p99_ms:.2f} ms"
                 )
+    if booked:
+        each = {engine: float((folder / f"steady-{engine}.log").read_text()) for engine in ENGINES}
+        facts["Booked meanwhile"] = ", ".join(f"{engine} {rate:.1f} payments/s" for engine, rate in each.items())
     heading = f"{booked} payments/s booked meanwhile" if booked else _HEADINGS[held]
     return Section(f"Balance requests/s ({heading})", _compare(samples, judged=load.is_fast and not booked))
 

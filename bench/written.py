@@ -22,7 +22,7 @@ _TWICE = 2
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """A row's median over another's, measured in the same run. With a `limit`, that is what it is held to, and not to
+    """A row over another: the median of the rounds of one run. With a `limit`, that is what it is held to, and not to
     what it was: it differs by more from run to run than a comparison allows."""
 
     to: str

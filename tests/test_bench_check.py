@@ -20,7 +20,7 @@ def write(folder: Path, rate: float, wait: float, *, steady: bool = True) -> Pat
     """A run in which ours has `rate` times and `wait` times the yardstick's."""
     sections = []
     for heading, ratio, below in (("Requests/s", rate, False), ("Waits, ms", wait, True)):
-        ours, bare = Row("ours", [ratio * 100 * (1 + part) for part in (-0.1, 0, 0.1)]), Row("bare", [100])
+        ours, bare = Row("ours", [ratio * 100 * (1 + part) for part in (-0.1, 0, 0.1)]), Row("bare", [100] * 3)
         # A fixed time is no yardstick on another machine: it is not compared.
         fixed = Comparison(ratio, "150 ms", travels=False)
         ours.comparisons = (ours.over(bare, Target(0.5, below=below), steady=steady), fixed)
@@ -32,6 +32,14 @@ def write(folder: Path, rate: float, wait: float, *, steady: bool = True) -> Pat
 def check(committed: Path, *found: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(CHECK), "--committed", str(committed), "--results", *map(str, found)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_ratio_is_of_the_rounds(tmp_path: Path) -> None:
+    """A machine that becomes slower from round to round changes no ratio, and one odd round little."""
+    ours, bare = Row("ours", [60, 50, 40, 10, 20]), Row("bare", [100, 83, 67, 99, 40])
+    assert str(ours.over(bare, to="the other")) == "0.59 x the other"
+    with pytest.raises(ValueError, match="shorter"):
+        ours.over(Row("bare", [100]))
 
 
 @pytest.mark.parametrize(
