@@ -39,10 +39,8 @@ async def book(url: str, rate: int) -> float:
         free, number = asyncio.Semaphore(_MOST_WAITING), 0
 
         async def pay(reference: str) -> None:
-            try:
-                await books.book(Payment(account, 1000 * SCALE, reference))
-            finally:
-                free.release()
+            await books.book(Payment(account, 1000 * SCALE, reference))
+            free.release()
 
         begun = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from processes import free_port, progress, running, serve_command
-from results import Comparison, Row, Section, Target
+from results import Section
+from sizes import compare_sizes
 
 from alikassa.cabinet.passwords import Passwords
 from alikassa.cabinet.users import Role, Users
@@ -21,10 +22,11 @@ from alikassa.ledger.registry import Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from results import Row
+
 __all__ = ["measure_pages"]
 
 _PASSWORD = "a password of this run"  # noqa: S105 - of a user that lives for a minute
-_LIMIT_MS = 150
 _PAGES = {
     "account": "/cabinet/accounts/{}",
     "chart of 365 days": "/cabinet/accounts/{}/chart.json?days=365",
@@ -43,21 +45,16 @@ class _Account(NamedTuple):
 def measure_pages(folder: Path, *, runs: int) -> Section:
     """Of the books that the questions were asked of, `folder`/questions.db; whole answers over HTTP, asked in turn."""
     url = f"sqlite:///{folder / 'questions.db'}"
-    accounts = sorted(asyncio.run(_prepare(url)), key=lambda one: one.entries)
+    accounts = asyncio.run(_prepare(url))
     port = free_port()
     command = serve_command(url, free_port(), operator_port=port)
     with running("the cabinet", command, port, folder / "cabinet.log"):
         visitor = _Visitor(port)
         samples = _measured(visitor, accounts, runs)
-    few, many = accounts
-    rows = []
-    for name in _PAGES:
-        short = Row(f"{name}, {few.entries:,} entries", samples[name, few.id])
-        long = Row(f"{name}, {many.entries:,} entries", samples[name, many.id])
-        limit = Comparison(long.median / _LIMIT_MS, f"{_LIMIT_MS} ms", Target(1, below=True), travels=False)
-        long.comparisons = (limit, long.over(short, to=f"{few.entries:,} entries"))
-        rows += [short, long]
-        progress(f"  {long.name:<60} {long.median:>8,.1f} ms")
+    rows: list[Row] = []
+    for name, of in samples.items():
+        rows += compare_sizes(name, of)
+        progress(f"  {rows[-1].name:<60} {rows[-1].median:>8,.1f} ms")
     return Section("Pages of the cabinet about one account, milliseconds (SQLite)", tuple(rows), lower_is_better=True)
 
 
@@ -69,19 +66,20 @@ async def _prepare(url: str) -> list[_Account]:
         return [_Account(str(one.id), one.sequence) for one in await Registry(database).accounts(merchant.id)]
 
 
-def _measured(visitor: _Visitor, accounts: list[_Account], runs: int) -> dict[tuple[str, str], list[float]]:
-    """Milliseconds of each page, by its name and the account's id."""
+def _measured(visitor: _Visitor, accounts: list[_Account], runs: int) -> dict[str, dict[int, list[float]]]:
+    """Milliseconds of each page, by its name and how many entries the account has."""
     today = datetime.now(UTC).date()
     month = urlencode({"from": today - timedelta(days=210), "to": today - timedelta(days=180)})
-    times: dict[tuple[str, str], list[float]] = {}
+    times: dict[str, dict[int, list[float]]] = {}
     # The first of each, not counted, finds templates and statements compiled.
     for number in range(runs + 1):
         for name, path in _PAGES.items():
             for one in accounts:
                 start = time.perf_counter()
                 visitor.get(path.format(one.id, month))
+                took = (time.perf_counter() - start) * 1000
                 if number:
-                    times.setdefault((name, one.id), []).append((time.perf_counter() - start) * 1000)
+                    times.setdefault(name, {}).setdefault(one.entries, []).append(took)
     return times
 
 

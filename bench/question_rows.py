@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from large_books import live
 from processes import progress
-from results import Comparison, Row, Section, Target
+from results import Section
+from sizes import compare_sizes
 
 from alikassa import clock
 from alikassa.ledger.database import Database
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from results import Row
+
     from alikassa.ledger.model import Account
 
 __all__ = ["measure_questions"]
 
 _FEW = 10**3
-#: What a page of the cabinet may take.
-_PAGE_MS = 150
 
 
 def measure_questions(folder: Path, *, many: int, runs: int) -> Section:
@@ -60,13 +61,10 @@ async def _measure(folder: Path, many: int, runs: int) -> Section:
                     # The first of each, not counted, finds its statements compiled.
                     if number:
                         samples.setdefault(name, {}).setdefault(entries, []).append(took)
-    rows = []
+    rows: list[Row] = []
     for name, of in samples.items():
-        few, row = Row(f"{name}, {_FEW:,} entries", of[_FEW]), Row(f"{name}, {many:,} entries", of[many])
-        limit = Comparison(row.median / _PAGE_MS, f"{_PAGE_MS} ms", Target(1, below=True), travels=False)
-        row.comparisons = (limit, row.over(few, to=f"{_FEW:,} entries"))
-        rows += [few, row]
-        progress(f"  {row.name:<60} {row.median:>8,.1f} ms")
+        rows += compare_sizes(name, of)
+        progress(f"  {rows[-1].name:<60} {rows[-1].median:>8,.1f} ms")
     return Section("Questions about one account, milliseconds (SQLite)", tuple(rows), lower_is_better=True)
 
 

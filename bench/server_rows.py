@@ -87,7 +87,7 @@ def measure_servers(
                     f"  half within {found.p50_ms:.2f} ms, 99% within {found.p99_ms:.2f} ms"
                 )
     if booked:
-        each = {engine: float((folder / f"steady-{engine}.log").read_text()) for engine in ENGINES}
+        each = {engine: float((folder / f"steady-{engine}.log").read_text().split()[-1]) for engine in ENGINES}
         facts["Booked meanwhile"] = ", ".join(f"{engine} {rate:.1f} payments/s" for engine, rate in each.items())
     heading = f"{booked} payments/s booked meanwhile" if booked else _HEADINGS[held]
     return Section(f"Balance requests/s ({heading})", _compare(samples, judged=load.is_fast and not booked))

@@ -34,7 +34,7 @@ def check(committed: Path, *found: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_ratio_is_of_the_rounds(tmp_path: Path) -> None:
+def test_a_ratio_is_of_the_rounds() -> None:
     """A machine that becomes slower from round to round changes no ratio, and one odd round little."""
     ours, bare = Row("ours", [60, 50, 40, 10, 20]), Row("bare", [100, 83, 67, 99, 40])
     assert str(ours.over(bare, to="the other")) == "0.59 x the other"
